@@ -1,0 +1,295 @@
+//! The head of a sync and the conditions of its writes.
+
+use std::collections::BTreeMap;
+
+use driftless_model::{DatasetId, DestinationId, Millis, RunId, SnapshotOrder, SnapshotRef, SyncId, Token};
+use serde::{Deserialize, Serialize};
+
+/// The six names that history and head carry. A head whose names differ from its sync's configuration belongs to another
+/// list: its A is unknown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// `tenant/dataset` (two of the six).
+    pub dataset: DatasetId,
+    /// Where the snapshots come from: the bucket and prefix.
+    pub source: String,
+    /// The connector kind, for example `rest`.
+    pub kind: String,
+    /// The destination.
+    pub destination: DestinationId,
+    /// The list at the destination, as configured.
+    pub list: String,
+}
+
+/// Which configuration something was made under.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigStamp {
+    /// Grows by one with every applied change of the fingerprint.
+    pub epoch: u64,
+    /// Of all that attribute hashes and membership depend on: key, selection, mapping, hash recipe.
+    pub fingerprint: String,
+}
+
+/// The acknowledged state: a history file that is never changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRef {
+    /// Object key.
+    pub object: String,
+    /// The fingerprint of the configuration that its attribute hashes were made under.
+    pub fingerprint: String,
+    /// Rows, the members of the list (uncertain ones included).
+    pub rows: u64,
+}
+
+/// What a committed run did not deliver; older than every version, without a number (protocol rule 10).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResidueRef {
+    /// Object key.
+    pub object: String,
+    /// Entries.
+    pub count: u64,
+}
+
+/// How a log version is represented.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VersionKind {
+    /// One log item per changed record.
+    Items,
+    /// No items: the new state is a file in history format and flushes the versions before it.
+    Bulk {
+        /// Object key.
+        object: String,
+    },
+}
+
+/// One log version as the head names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionEntry {
+    /// The winning attempt's private token (protocol rule 1).
+    pub token: Token,
+    /// How the version is represented.
+    pub kind: VersionKind,
+    /// Items; readers count (protocol rule 12).
+    pub count: u64,
+    /// Of them, records that entered.
+    pub adds: u64,
+    /// Of them, records whose fields changed.
+    pub updates: u64,
+    /// Of them, records that left.
+    pub removals: u64,
+    /// The order of the snapshot that brought it.
+    pub order: SnapshotOrder,
+    /// When it was logged.
+    pub logged_at: Millis,
+}
+
+/// Removals (or adds) that a guard keeps back until a person approves (DL-8, protocol rule 7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// A write-once object with the key hashes.
+    pub object: String,
+    /// How many records it holds.
+    pub count: u64,
+    /// The guard, with its figures, for `status`.
+    pub reason: String,
+    /// When it was placed.
+    pub since: Millis,
+    /// When a person approved it.
+    pub approved_at: Option<Millis>,
+}
+
+/// A committed run whose delivered rows have not been folded into the history file yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveredRun {
+    /// The run.
+    pub run: RunId,
+    /// A write-once object: the acknowledged rows that the run changed, in history format.
+    pub object: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// The last log version that the run covered.
+    pub through: u64,
+    /// Fingerprint of the run's configuration.
+    pub fingerprint: String,
+    /// When it was committed.
+    pub at: Millis,
+}
+
+/// A log version (or object) that a fold has replaced; its items are stamped, and deleted after the grace period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired {
+    /// The version's number.
+    pub version: u64,
+    /// Its entry, as it stood in the head.
+    pub entry: VersionEntry,
+    /// The run whose commit folded it.
+    pub run: RunId,
+    /// When.
+    pub at: Millis,
+}
+
+/// Why a sync waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attention {
+    /// What is wrong and what to do, without personal data.
+    pub reason: String,
+    /// Since when.
+    pub since: Millis,
+}
+
+/// The head of a sync: one item that names everything its state consists of. One consistent read of it gives history and
+/// versions; whatever it names is immutable for the grace period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The sync.
+    pub sync: SyncId,
+    /// Differs between a sync and its recreated successor; part of every partition and run id.
+    pub incarnation: u64,
+    /// What the state belongs to.
+    pub names: Names,
+    /// Number of the newest log version; 0 before the first.
+    pub version: u64,
+    /// The newest snapshot taken up, changed or not (protocol rule 2).
+    pub snapshot: Option<SnapshotRef>,
+    /// The configuration that the newest version was made under.
+    pub config: ConfigStamp,
+    /// Changes with every fold; what activation, commit and fold are checked against.
+    pub stamp: Token,
+    /// The acknowledged state; `None` before the first commit.
+    pub history: Option<HistoryRef>,
+    /// See [`ResidueRef`].
+    pub residue: Option<ResidueRef>,
+    /// The versions after the history, by number. Ingest only adds; the janitor only touches ≤ `through`.
+    pub versions: BTreeMap<u64, VersionEntry>,
+    /// The run that may send; at most one.
+    pub active_run: Option<RunId>,
+    /// Committed, not folded yet; oldest first.
+    pub delivered: Vec<DeliveredRun>,
+    /// By the version that was held. Run-level holds use the run's `through`.
+    pub holds: BTreeMap<u64, Hold>,
+    /// Waiting to be stamped and deleted.
+    pub retired: Vec<Retired>,
+    /// When a run last reached its success threshold.
+    pub last_succeeded_at: Option<Millis>,
+    /// Set while the sync waits for a person.
+    pub attention: Option<Attention>,
+}
+
+impl Head {
+    /// The head of a new sync: nothing seen, nothing acknowledged.
+    #[must_use]
+    pub fn new(sync: SyncId, incarnation: u64, names: Names, config: ConfigStamp) -> Self {
+        Self {
+            sync,
+            incarnation,
+            names,
+            version: 0,
+            snapshot: None,
+            config,
+            stamp: Token::new("genesis"),
+            history: None,
+            residue: None,
+            versions: BTreeMap::new(),
+            active_run: None,
+            delivered: Vec::new(),
+            holds: BTreeMap::new(),
+            retired: Vec::new(),
+            last_succeeded_at: None,
+            attention: None,
+        }
+    }
+
+    /// What an ingest that read this head must find unchanged at its write.
+    #[must_use]
+    pub fn guard(&self) -> HeadGuard {
+        HeadGuard {
+            incarnation: self.incarnation,
+            version: self.version,
+            order: self.snapshot.as_ref().map(|s| s.order.clone()),
+            epoch: self.config.epoch,
+        }
+    }
+
+    /// The holds that still hold.
+    pub fn active_holds(&self) -> impl Iterator<Item = (u64, &Hold)> {
+        self.holds.iter().filter(|(_, h)| h.approved_at.is_none()).map(|(v, h)| (*v, h))
+    }
+}
+
+/// Exactly what an ingest's result depends on, as it was read. Equality at the write implies the protocol's condition
+/// (version = n ∧ order < mine ∧ epoch ≤ mine), because the caller compared its own order and epoch with these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadGuard {
+    /// Incarnation as read.
+    pub incarnation: u64,
+    /// Version as read.
+    pub version: u64,
+    /// Newest snapshot's order as read.
+    pub order: Option<SnapshotOrder>,
+    /// Configuration epoch as read.
+    pub epoch: u64,
+}
+
+/// What an ingest puts into the head when it swaps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// The snapshot it took up.
+    pub snapshot: SnapshotRef,
+    /// The configuration it was made under.
+    pub config: ConfigStamp,
+    /// The new version; its number is the guard's version + 1.
+    pub entry: VersionEntry,
+    /// What a guard held of it.
+    pub hold: Option<Hold>,
+}
+
+/// What activation is checked against (protocol rule 8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivationGuard {
+    /// Incarnation as read.
+    pub incarnation: u64,
+    /// Version as read.
+    pub version: u64,
+    /// History stamp as read.
+    pub stamp: Token,
+    /// Configuration epoch as read.
+    pub epoch: u64,
+    /// Committed runs as read (their count: they are only appended between folds).
+    pub delivered: usize,
+}
+
+/// A fold: the new acknowledged state, in one write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fold {
+    /// The stamp the fold was computed from.
+    pub from_stamp: Token,
+    /// `Some(r)`: commits run r (it must be the active one). `None`: folds committed runs, no run may be active.
+    pub run: Option<RunId>,
+    /// How many entries of `delivered` it takes in (all that were read).
+    pub delivered: usize,
+    /// The new stamp.
+    pub stamp: Token,
+    /// The new history file.
+    pub history: HistoryRef,
+    /// What stays undelivered, or nothing.
+    pub residue: Option<ResidueRef>,
+    /// Versions ≤ this leave the head and become retired.
+    pub through: u64,
+    /// The run recorded as the one that retired them.
+    pub by: RunId,
+    /// Set when the run reached the success threshold.
+    pub succeeded_at: Option<Millis>,
+    /// When.
+    pub at: Millis,
+}
+
+/// The result of a conditional write of the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Swap {
+    /// The write took effect, by this call or by an earlier attempt of the same caller.
+    Done,
+    /// The head had moved on: read it again and decide anew.
+    Lost,
+}

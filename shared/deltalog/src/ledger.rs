@@ -1,0 +1,210 @@
+//! Runs, calls, outcomes and rejects.
+
+use std::collections::BTreeMap;
+
+use driftless_model::{AttrHash, KeyHash, Millis, Operation, RowOutcome, RunId, SyncId, Token};
+use serde::{Deserialize, Serialize};
+
+use crate::head::ConfigStamp;
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum RunState {
+    /// Calls may be claimed.
+    Open,
+    /// Waits for its destination; messages are dropped, the ledger is the work.
+    Parked {
+        /// Why, for `status`.
+        reason: String,
+        /// The sweep tries again at this time; `None`: a person must act first (login refused, list not empty).
+        until: Option<Millis>,
+    },
+    /// No new claim; commits when what is in flight has settled or its lease has passed.
+    Closing {
+        /// Why.
+        reason: String,
+    },
+    /// Its delivered part is in A.
+    Committed,
+    /// Never activated; its objects may be deleted.
+    Abandoned,
+}
+
+impl RunState {
+    /// The name without its details, for conditions and display.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Parked { .. } => "parked",
+            Self::Closing { .. } => "closing",
+            Self::Committed => "committed",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// Records by what a run plans or did with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Records to add.
+    pub adds: u64,
+    /// Records to update.
+    pub updates: u64,
+    /// Removals (an identifier change is an add and a removal).
+    pub removals: u64,
+    /// Kept back by a guard or the horizon.
+    pub held: u64,
+    /// Left alone after too many rejections.
+    pub quarantined: u64,
+}
+
+/// What a run achieved, written when it is committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Rows acknowledged.
+    pub delivered: u64,
+    /// Rows refused for good.
+    pub rejected: u64,
+    /// Rows whose outcome is unknown.
+    pub unknown: u64,
+    /// Rows not sent or to be tried again.
+    pub undelivered: u64,
+}
+
+/// One refresh of one list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Sorts by planning time; contains the incarnation.
+    pub id: RunId,
+    /// The sync.
+    pub sync: SyncId,
+    /// The last log version it covers.
+    pub through: u64,
+    /// History stamp it was planned from.
+    pub stamp: Token,
+    /// Committed runs it was planned on top of.
+    pub delivered: usize,
+    /// Configuration it was planned under.
+    pub config: ConfigStamp,
+    /// Object key of the changeset.
+    pub changeset: String,
+    /// Calls planned.
+    pub calls: u32,
+    /// Calls of a later phase are queued when every call of the earlier ones has settled: a removal settles before the send
+    /// that touches the same record.
+    pub phases: u8,
+    /// The phase whose calls may be queued.
+    pub phase: u8,
+    /// What is planned.
+    pub counts: Counts,
+    /// The strategy, and why it was chosen.
+    pub strategy: String,
+    /// What started it: the tick, the change, or a person.
+    pub cause: String,
+    /// Where it stands.
+    pub state: RunState,
+    /// How often in a row it was parked: the next wait grows with it.
+    #[serde(default)]
+    pub parkings: u32,
+    /// When it was planned.
+    pub planned_at: Millis,
+    /// After this it may be closed from open.
+    pub deadline: Millis,
+    /// When it was committed.
+    pub committed_at: Option<Millis>,
+    /// Set with `Committed`.
+    pub result: Option<RunResult>,
+}
+
+/// What became of the rows of a call. Rows are numbered from 0 within the call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallOutcome {
+    /// Every row that is not named in `exceptions` was delivered.
+    pub exceptions: BTreeMap<u32, RowOutcome>,
+    /// Ids that the destination assigned, by row.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub remote_ids: BTreeMap<u32, String>,
+    /// API requests made for this call, over all claims: data requests, then retries, look-ups and bisections.
+    pub requests: u32,
+    /// When the destination's last answer came.
+    pub at: Millis,
+}
+
+/// One or more batched API requests of a run: a row range of the changeset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// The run.
+    pub run: RunId,
+    /// From 0.
+    pub number: u32,
+    /// See [`Run::phases`].
+    pub phase: u8,
+    /// What it asks for.
+    pub operation: Operation,
+    /// First row of the changeset.
+    pub first_row: u64,
+    /// Rows.
+    pub rows: u32,
+    /// The worker that may send it.
+    pub claim: Option<Token>,
+    /// The claim is void after this.
+    pub lease_until: Millis,
+    /// An earlier claim ended without an answer: rows without an outcome may have been applied.
+    pub maybe: bool,
+    /// Rows that are final already, kept when a claim was released half-way.
+    pub progress: Option<CallOutcome>,
+    /// Which rows `progress` covers (bit set as sorted row numbers).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub progress_rows: Vec<u32>,
+    /// Present once settled; never changed afterwards.
+    pub outcome: Option<CallOutcome>,
+    /// The last failure, for `explain` and `status`; no personal data.
+    #[serde(default)]
+    pub last_error: Option<String>,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The call is ours until `lease_until`; `maybe` is already set if a claim came before.
+    Mine(Box<Call>),
+    /// Somebody else works on it.
+    Busy {
+        /// Until then.
+        until: Millis,
+    },
+    /// Nothing to do.
+    Settled,
+    /// There is no such call.
+    Missing,
+}
+
+/// A record that the destination refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reject {
+    /// The record.
+    pub key_hash: KeyHash,
+    /// The state that was refused; another state is another reject.
+    pub attr_hash: AttrHash,
+    /// Runs that it was refused in.
+    pub attempts: u32,
+    /// The last of them.
+    pub last_run: RunId,
+    /// The destination's code or our rule's name.
+    pub reason: String,
+    /// When.
+    pub at: Millis,
+}
+
+/// A snapshot or message that was refused whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputReject {
+    /// What it was: an object key and version, or a queue and message id.
+    pub subject: String,
+    /// Object, row group, column and cause; no personal data.
+    pub reason: String,
+    /// When.
+    pub at: Millis,
+}

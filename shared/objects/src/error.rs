@@ -1,0 +1,51 @@
+use driftless_model::Disposition;
+
+/// Why an object could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such object, or not that version of it. The caller decides what its absence means.
+    #[error("object {key} (version {version}) does not exist")]
+    NotFound {
+        /// The object key.
+        key: String,
+        /// The version id that was asked for, or `latest`.
+        version: String,
+    },
+    /// The object is there, but is not the one that was named: its entity tag differs.
+    #[error("object {key} was replaced since it was named")]
+    Replaced {
+        /// The object key.
+        key: String,
+    },
+    /// We may not read or write it.
+    #[error("access to {key} is denied; check the function's policy and the bucket's key policy")]
+    Denied {
+        /// The object key or prefix.
+        key: String,
+    },
+    /// The store did not answer, or answered that it cannot now.
+    #[error("the object store is not available for {operation}")]
+    Unavailable {
+        /// The API call.
+        operation: &'static str,
+        /// What the client said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The result of an object operation.
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+impl Error {
+    /// What the caller does next.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::NotFound { .. } | Self::Replaced { .. } => Disposition::Reject,
+            Self::Denied { .. } => Disposition::Fatal,
+            Self::Unavailable { .. } => Disposition::RETRY,
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Objects in the bucket, as the rest of the product sees them.
+//!
+//! Two kinds of object exist. The user's, under `datasets/`: read by the very version that an event or a listing named,
+//! never written. Ours, under `history/`, `changesets/`, `reports/` and `config/`: written once
+//! (`If-None-Match: *`), never changed, deleted only by the janitor after a grace period; a table item points at the
+//! current one. Whoever wants to overwrite an object of ours is wrong.
+//!
+//! What does not belong here: what the bytes mean, and any decision about which object is current.
+
+mod error;
+mod memory;
+mod port;
+
+pub use error::{Error, Result};
+pub use memory::MemoryObjects;
+pub use port::{Listed, ObjectMeta, Objects, Written};

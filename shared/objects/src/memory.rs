@@ -1,0 +1,100 @@
+use core::ops::Range;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use driftless_model::{Millis, ObjectVersion};
+
+use crate::{Error, Listed, ObjectMeta, Objects, Result, Written};
+
+/// A versioned bucket in memory, for tests and simulation. Time comes from the caller of [`MemoryObjects::upload`].
+#[derive(Debug, Default)]
+pub struct MemoryObjects {
+    versions: Mutex<BTreeMap<String, Vec<(Millis, Bytes)>>>,
+}
+
+impl MemoryObjects {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<(Millis, Bytes)>>> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a new version of a user's object, as an upload does, and returns its metadata.
+    pub fn upload(&self, key: &str, bytes: Bytes, at: Millis) -> ObjectMeta {
+        let mut all = self.lock();
+        let versions = all.entry(key.to_owned()).or_default();
+        versions.push((at, bytes));
+        meta(key, versions.len() - 1, &versions[versions.len() - 1])
+    }
+
+    /// The keys that start with `prefix`.
+    #[must_use]
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        self.lock().keys().filter(|k| k.starts_with(prefix)).cloned().collect()
+    }
+
+    fn find(&self, key: &str, version_id: Option<&str>) -> Result<(ObjectMeta, Bytes)> {
+        let all = self.lock();
+        let missing = || Error::NotFound { key: key.to_owned(), version: version_id.unwrap_or("latest").to_owned() };
+        let versions = all.get(key).ok_or_else(missing)?;
+        let at = match version_id {
+            Some(v) => v.strip_prefix('v').and_then(|n| n.parse::<usize>().ok()).ok_or_else(missing)?,
+            None => versions.len().checked_sub(1).ok_or_else(missing)?,
+        };
+        let found = versions.get(at).ok_or_else(missing)?;
+        Ok((meta(key, at, found), found.1.clone()))
+    }
+}
+
+fn meta(key: &str, at: usize, (modified, bytes): &(Millis, Bytes)) -> ObjectMeta {
+    ObjectMeta {
+        object: ObjectVersion {
+            key: key.to_owned(),
+            version_id: Some(format!("v{at}")),
+            etag: format!("{at}-{}", bytes.len()),
+            size: bytes.len() as u64,
+        },
+        modified: *modified,
+    }
+}
+
+#[async_trait]
+impl Objects for MemoryObjects {
+    async fn head(&self, key: &str, version_id: Option<&str>) -> Result<ObjectMeta> {
+        Ok(self.find(key, version_id)?.0)
+    }
+
+    async fn read_range(&self, object: &ObjectVersion, range: Range<u64>) -> Result<Bytes> {
+        let (_, bytes) = self.find(&object.key, object.version_id.as_deref())?;
+        let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
+        let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
+        Ok(bytes.slice(start..end))
+    }
+
+    async fn read(&self, key: &str) -> Result<Bytes> {
+        Ok(self.find(key, None)?.1)
+    }
+
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<Written> {
+        let mut all = self.lock();
+        if all.contains_key(key) {
+            return Ok(Written::Existed);
+        }
+        all.insert(key.to_owned(), vec![(Millis(0), bytes)]);
+        Ok(Written::Created)
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Listed> {
+        Ok(self
+            .lock()
+            .range(prefix.to_owned()..)
+            .take_while(|(k, _)| k.starts_with(prefix))
+            .filter_map(|(k, v)| v.last().map(|last| meta(k, v.len() - 1, last)))
+            .collect())
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        self.lock().remove(key);
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+use core::cmp::Ordering;
+
+use driftless_model::{AttrHash, KeyHash};
+
+/// Who entered, changed and left, each in key-hash order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// In the snapshot, not in D.
+    pub adds: Vec<(KeyHash, AttrHash)>,
+    /// In both, with another fingerprint.
+    pub updates: Vec<(KeyHash, AttrHash)>,
+    /// In D, not in the snapshot.
+    pub removals: Vec<KeyHash>,
+}
+
+impl Changes {
+    /// All changed records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.adds.len() + self.updates.len() + self.removals.len()
+    }
+
+    /// The snapshot changed nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The outer join of D and a snapshot (US 2025/0265237, FIG. 4), both sorted by key hash without repetition.
+///
+/// `comparable` is false when the two were made under different configurations: then fingerprints say nothing, membership
+/// still counts, and every record of both is an update (protocol rule 14).
+pub fn merge_diff(
+    d: impl IntoIterator<Item = (KeyHash, AttrHash)>,
+    snapshot: impl IntoIterator<Item = (KeyHash, AttrHash)>,
+    comparable: bool,
+) -> Changes {
+    let (mut d, mut s) = (d.into_iter(), snapshot.into_iter());
+    let (mut left, mut right) = (d.next(), s.next());
+    let mut changes = Changes::default();
+    loop {
+        let order = match (&left, &right) {
+            (Some((l, _)), Some((r, _))) => l.cmp(r),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return changes,
+        };
+        match order {
+            Ordering::Less => {
+                changes.removals.extend(left.map(|(k, _)| k));
+                left = d.next();
+            }
+            Ordering::Greater => {
+                changes.adds.extend(right);
+                right = s.next();
+            }
+            Ordering::Equal => {
+                if !comparable || left.map(|(_, h)| h) != right.map(|(_, h)| h) {
+                    changes.updates.extend(right);
+                }
+                left = d.next();
+                right = s.next();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn rows(m: &BTreeMap<u128, u64>) -> Vec<(KeyHash, AttrHash)> {
+        m.iter().map(|(k, h)| (KeyHash(*k), AttrHash(*h))).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn applying_the_changes_to_d_gives_the_snapshot(
+            d in prop::collection::btree_map(0u128..40, 0u64..3, 0..30),
+            s in prop::collection::btree_map(0u128..40, 0u64..3, 0..30),
+            comparable: bool,
+        ) {
+            let c = merge_diff(rows(&d), rows(&s), comparable);
+            let mut out = d.clone();
+            for (k, h) in c.adds.iter().chain(&c.updates) {
+                out.insert(k.0, h.0);
+            }
+            for k in &c.removals {
+                out.remove(&k.0);
+            }
+            prop_assert_eq!(&out, &s);
+            if comparable && d == s {
+                prop_assert!(c.is_empty());
+            }
+            prop_assert!(c.adds.iter().all(|(k, _)| !d.contains_key(&k.0)));
+            prop_assert!(c.updates.iter().all(|(k, _)| d.contains_key(&k.0)));
+        }
+    }
+
+    #[test]
+    fn under_another_configuration_membership_still_counts() {
+        let d = [(KeyHash(1), AttrHash(1)), (KeyHash(2), AttrHash(2))];
+        let c = merge_diff(d, [(KeyHash(1), AttrHash(1))], false);
+        assert_eq!(c.updates, vec![(KeyHash(1), AttrHash(1))]);
+        assert_eq!(c.removals, vec![KeyHash(2)]);
+    }
+}

@@ -1,5 +1,7 @@
 //! The head of a sync and the conditions of its writes.
 
+pub mod transition;
+
 use std::collections::BTreeMap;
 
 use driftless_model::{DatasetId, DestinationId, Millis, RunId, SnapshotOrder, SnapshotRef, SyncId, Token};

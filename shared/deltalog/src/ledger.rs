@@ -1,5 +1,7 @@
 //! Runs, calls, outcomes and rejects.
 
+pub mod transition;
+
 use std::collections::BTreeMap;
 
 use driftless_model::{AttrHash, KeyHash, Millis, Operation, RowOutcome, RunId, SyncId, Token};

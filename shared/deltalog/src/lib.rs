@@ -14,8 +14,10 @@ pub mod error;
 pub mod head;
 pub mod item;
 pub mod ledger;
+mod memory;
 pub mod port;
 pub mod registry;
 
 pub use error::{Error, Result};
+pub use memory::MemoryDeltalog;
 pub use port::Deltalog;

@@ -1,1 +1,46 @@
-//! driftless-history
+//! The objects of ours that hold records: history, delta, residue, hold and changeset files.
+//!
+//! All are Parquet with zstd, written once and never changed; the head or a run item names them. This crate turns values
+//! into bytes and objects into values, and folds a history with what runs have delivered since.
+//!
+//! | file | holds | named by |
+//! |---|---|---|
+//! | history | A: one [`AckRow`](driftless_model::AckRow) per member, sorted by key hash | head |
+//! | delta | the rows of A that one committed run changed | head (`delivered`) |
+//! | residue | the part of D that a run did not deliver | head |
+//! | hold | the keys that a guard keeps back | head (`holds`) |
+//! | changeset | what a run sends, in call order | run |
+//!
+//! * Equal input gives equal bytes: no clock, no randomness, no order that depends on a hash map.
+//! * DL-9: digests are read from two columns, rows only where they match, and a fold is a streaming merge. Only what the
+//!   caller asked for, one row group and the output are in memory.
+//! * A file of ours that cannot be read is [`Disposition::Fatal`](driftless_model::Disposition::Fatal): nothing of that
+//!   sync can go on until a person has looked. Errors name the object and what is wrong with it, never a value.
+//! * Reading is I/O only through [`Objects`](driftless_objects::Objects) and needs no async runtime.
+//!
+//! What does not belong here: which file is current, when to fold, what to send.
+//!
+//! The history file is the one of US 6,044,381: both sides remember the state of the last synchronisation, under six names
+//! and a stamp, and a record counts as sent only once it was acknowledged.
+
+mod ack_columns;
+mod changeset;
+mod columns;
+mod delta;
+mod error;
+mod fold;
+mod header;
+mod history;
+mod hold;
+mod residue;
+mod table;
+mod writer;
+
+pub use changeset::{encode_changeset, find_rows, read_changeset, read_rows};
+pub use delta::{Delta, encode_delta, read_delta};
+pub use error::{Error, Malformation, Result};
+pub use fold::fold;
+pub use header::{FileKind, FileMeta};
+pub use history::{HistoryFile, encode_history};
+pub use hold::{encode_holds, read_holds};
+pub use residue::{Residue, encode_residue, read_residue};

@@ -1,0 +1,81 @@
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::columns::{ATTR_HASH, KEY_HASH};
+use crate::header::Header;
+use crate::{Error, FileKind, Result};
+
+/// Rows that are turned into one Arrow batch at a time.
+pub(crate) const BATCH_ROWS: usize = 4_096;
+
+/// How a kind of file is cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// Rows of a row group: what a reader decodes at once.
+    pub(crate) group_rows: usize,
+    /// Rows of a page: what a reader of few rows fetches.
+    pub(crate) page_rows: usize,
+}
+
+/// A file in the making, in memory. The bytes depend on the rows and the header only.
+pub(crate) struct TableWriter {
+    kind: FileKind,
+    rows: u64,
+    writer: ArrowWriter<Vec<u8>>,
+}
+
+impl TableWriter {
+    pub(crate) fn new(header: &Header, schema: SchemaRef, cut: Cut) -> Result<Self> {
+        let kind = header.kind();
+        let encode = |source| Error::Encode { kind, source };
+        let header = header.to_key_value().map_err(|e| encode(ParquetError::External(e.into())))?;
+        let mut properties = WriterProperties::builder()
+            // Not the library's version: upgrading it must not change what a content address is made of.
+            .set_created_by("driftless".to_owned())
+            .set_key_value_metadata(Some(vec![header]))
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).map_err(encode)?))
+            .set_dictionary_enabled(false)
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_max_row_group_row_count(Some(cut.group_rows))
+            .set_max_row_group_bytes(Some(64 << 20))
+            .set_data_page_row_count_limit(cut.page_rows)
+            .set_write_batch_size(cut.page_rows)
+            // The bounds of the hashes find the row group of a key.
+            .set_column_statistics_enabled(ColumnPath::from(KEY_HASH), EnabledStatistics::Chunk);
+        for hash in [KEY_HASH, ATTR_HASH] {
+            // Random bits: compressing them costs time and saves nothing.
+            properties = properties.set_column_compression(ColumnPath::from(hash), Compression::UNCOMPRESSED);
+        }
+        for repetitive in [&["operation"][..], &["identifiers", "list", "element", "field"]] {
+            let path = ColumnPath::new(repetitive.iter().map(|&s| s.to_owned()).collect());
+            properties = properties.set_column_dictionary_enabled(path, true);
+        }
+        let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(encode)?;
+        Ok(Self { kind, rows: 0, writer })
+    }
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows() as u64;
+        self.writer.write(batch).map_err(|source| Error::Encode { kind: self.kind, source })
+    }
+
+    /// Starts a new row group.
+    pub(crate) fn section(&mut self) -> Result<()> {
+        self.writer.flush().map_err(|source| Error::Encode { kind: self.kind, source })
+    }
+
+    /// The whole file and its number of rows.
+    pub(crate) fn finish(self) -> Result<(Bytes, u64)> {
+        let Self { kind, rows, writer } = self;
+        let bytes = writer.into_inner().map_err(|source| Error::Encode { kind, source })?;
+        Ok((bytes.into(), rows))
+    }
+}

@@ -1,0 +1,191 @@
+//! Every kind of file reads back what was written, and a fold is what a map would be. No async runtime is running here.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use driftless_changeset::{Changeset, PlannedRow, Transfer};
+use driftless_history::{
+    Delta, FileMeta, HistoryFile, Residue, encode_changeset, encode_delta, encode_history, encode_holds,
+    encode_residue, find_rows, fold, read_changeset, read_delta, read_holds, read_residue, read_rows,
+};
+use driftless_model::{
+    AckRow, Acknowledged, AttrHash, Identifier, IdentifierSet, KeyHash, Millis, Operation, RecordKey, RecordState,
+};
+use driftless_objects::{MemoryObjects, Objects};
+use futures::executor::block_on;
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option::of as maybe;
+use proptest::prelude::*;
+
+fn key_hash() -> impl Strategy<Value = KeyHash> {
+    // Few values, so that base and overlay meet; and the two ends.
+    prop_oneof![(0_u128..40).prop_map(KeyHash), Just(KeyHash(u128::MAX)), any::<u128>().prop_map(KeyHash)]
+}
+
+fn identifiers() -> impl Strategy<Value = IdentifierSet> {
+    btree_set(("[ab]", ".{0,6}").prop_map(|(f, v)| Identifier::new(f, v)), 0..4)
+}
+
+fn ack() -> impl Strategy<Value = AckRow> {
+    let acknowledged = maybe((any::<u64>(), identifiers()));
+    (".{0,8}", acknowledged, identifiers(), maybe(".{0,4}"), maybe(any::<i64>()), maybe(any::<i64>())).prop_map(
+        |(key, acknowledged, identifiers, remote_id, added_at, last_sent_at)| AckRow {
+            key_hash: KeyHash(0),
+            key: RecordKey::new(key),
+            acknowledged: acknowledged.map(|(h, identifiers)| Acknowledged { attr_hash: AttrHash(h), identifiers }),
+            identifiers,
+            remote_id,
+            added_at: added_at.map(Millis),
+            last_sent_at: last_sent_at.map(Millis),
+        },
+    )
+}
+
+fn history() -> impl Strategy<Value = BTreeMap<KeyHash, AckRow>> {
+    btree_map(key_hash(), ack(), 0..30)
+        .prop_map(|rows| rows.into_iter().map(|(key_hash, row)| (key_hash, AckRow { key_hash, ..row })).collect())
+}
+
+fn delta() -> impl Strategy<Value = Delta> {
+    btree_map(key_hash(), maybe(ack()), 0..30).prop_map(|rows| {
+        rows.into_iter().map(|(key_hash, row)| (key_hash, row.map(|row| AckRow { key_hash, ..row }))).collect()
+    })
+}
+
+fn residue() -> impl Strategy<Value = Residue> {
+    let state = (".{0,8}", maybe((any::<u64>(), identifiers()))).prop_map(|(key, state)| {
+        let key = RecordKey::new(key);
+        let state = state.map(|(h, identifiers)| RecordState { key: key.clone(), attr_hash: AttrHash(h), identifiers });
+        (key, state)
+    });
+    btree_map(key_hash(), state, 0..30)
+}
+
+fn changeset() -> impl Strategy<Value = Changeset> {
+    let operation = prop_oneof![Just(Operation::Add), Just(Operation::Update), Just(Operation::Remove)];
+    let row = (operation, key_hash(), ".{0,8}", maybe(any::<u64>()), identifiers(), maybe(".{0,4}"), maybe(".{0,20}"))
+        .prop_map(|(operation, key_hash, key, attr_hash, identifiers, remote_id, fields)| PlannedRow {
+            operation,
+            key_hash,
+            key: RecordKey::new(key),
+            attr_hash: attr_hash.map(AttrHash),
+            identifiers,
+            remote_id,
+            fields,
+        });
+    let transfer = (key_hash(), ("[ab]", ".{0,6}"), key_hash()).prop_map(|(from, (f, v), owner)| Transfer {
+        from,
+        identifier: Identifier::new(f, v),
+        owner,
+    });
+    (vec(row, 0..40), vec(transfer, 0..5)).prop_map(|(rows, transfers)| Changeset { rows, transfers })
+}
+
+fn meta() -> FileMeta {
+    FileMeta { tenant: "acme".into(), dataset: "customers".into(), stamp: "s1".into(), ..FileMeta::default() }
+}
+
+fn stored(bytes: Bytes) -> MemoryObjects {
+    let objects = MemoryObjects::default();
+    block_on(objects.create("f", bytes)).unwrap();
+    objects
+}
+
+fn encoded(rows: &BTreeMap<KeyHash, AckRow>) -> Bytes {
+    encode_history(rows.values().cloned(), &meta()).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_history_reads_back_whole_in_part_and_as_digests(rows in history(), wanted in btree_set(key_hash(), 0..20)) {
+        let objects = stored(encoded(&rows));
+        block_on(async {
+            let file = HistoryFile::open(&objects, "f").await.unwrap();
+            prop_assert_eq!(file.meta(), &meta());
+            prop_assert_eq!(file.len(), rows.len() as u64);
+            let digests: Vec<_> =
+                rows.iter().map(|(k, r)| (*k, r.acknowledged.as_ref().map(|a| a.attr_hash))).collect();
+            prop_assert_eq!(file.digests().await.unwrap(), digests);
+            let some: BTreeMap<_, _> =
+                rows.iter().filter(|(k, _)| wanted.contains(k)).map(|(k, r)| (*k, r.clone())).collect();
+            prop_assert_eq!(file.rows(&wanted).await.unwrap(), some);
+            prop_assert_eq!(&file.all().await.unwrap(), &rows);
+            Ok(())
+        })?;
+        prop_assert_eq!(encoded(&rows), encoded(&rows));
+    }
+
+    #[test]
+    fn a_fold_is_the_base_with_the_overlay_put_over_it(base in history(), overlay in delta(), first: bool) {
+        let mut expected = if first { BTreeMap::new() } else { base.clone() };
+        for (key, row) in &overlay {
+            match row {
+                Some(row) => expected.insert(*key, row.clone()),
+                None => expected.remove(key),
+            };
+        }
+        let objects = stored(encoded(&base));
+        let folded = block_on(fold(&objects, (!first).then_some("f"), &overlay, &meta())).unwrap();
+        prop_assert_eq!(folded, (encoded(&expected), expected.len() as u64));
+    }
+
+    #[test]
+    fn a_delta_reads_back(delta in delta()) {
+        let objects = stored(encode_delta(&delta).unwrap());
+        prop_assert_eq!(block_on(read_delta(&objects, "f")).unwrap(), delta);
+    }
+
+    #[test]
+    fn a_residue_reads_back(residue in residue()) {
+        let objects = stored(encode_residue(&residue).unwrap());
+        prop_assert_eq!(block_on(read_residue(&objects, "f")).unwrap(), residue);
+    }
+
+    #[test]
+    fn a_hold_reads_back(keys in btree_set(key_hash(), 0..50)) {
+        let objects = stored(encode_holds(&keys).unwrap());
+        prop_assert_eq!(block_on(read_holds(&objects, "f")).unwrap(), keys);
+    }
+
+    #[test]
+    fn a_changeset_reads_back_whole_by_range_and_by_record(
+        changeset in changeset(), at in any::<prop::sample::Index>(), len in 0_u32..10, record in key_hash(),
+    ) {
+        let objects = stored(encode_changeset(&changeset).unwrap());
+        let rows = &changeset.rows;
+        block_on(async {
+            prop_assert_eq!(&read_changeset(&objects, "f").await.unwrap(), &changeset);
+            let first = at.index(rows.len() + 1);
+            let end = (first + len as usize).min(rows.len());
+            let count = u32::try_from(end - first).unwrap();
+            prop_assert_eq!(read_rows(&objects, "f", first as u64, count).await.unwrap(), &rows[first..end]);
+            let of: Vec<_> =
+                (0_u64..).zip(rows.iter().cloned()).filter(|(_, r)| r.key_hash == record).collect();
+            prop_assert_eq!(find_rows(&objects, "f", record).await.unwrap(), of);
+            Ok(())
+        })?;
+    }
+}
+
+#[test]
+fn a_row_out_of_order_or_given_twice_is_refused() {
+    let row = |h| AckRow::unacknowledged(KeyHash(h), RecordKey::new("k"));
+    for rows in [[row(2), row(1)], [row(1), row(1)]] {
+        assert!(encode_history(rows, &meta()).is_err());
+    }
+}
+
+#[test]
+fn the_digest_of_a_row_takes_32_bytes() {
+    assert_eq!(size_of::<(KeyHash, Option<AttrHash>)>(), 32);
+}
+
+#[test]
+fn an_empty_set_reads_as_nothing_wanted() {
+    let objects = stored(encoded(&BTreeMap::new()));
+    let found = block_on(async { HistoryFile::open(&objects, "f").await.unwrap().rows(&BTreeSet::new()).await });
+    assert_eq!(found.unwrap(), BTreeMap::new());
+}

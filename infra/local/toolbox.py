@@ -71,3 +71,11 @@ def inside():
     if Path(sys.prefix).resolve() != home().resolve():
         python = str(home() / "bin" / "python")
         os.execv(python, [python, *sys.argv])
+
+
+if __name__ == "__main__":
+    try:
+        ensure()
+    except Trouble as trouble:
+        print(f"toolbox.py: {trouble}", file=sys.stderr)
+        sys.exit(1)

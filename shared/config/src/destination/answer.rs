@@ -437,7 +437,9 @@ mod tests {
     #[test]
     fn text_is_compared_without_case_and_numbers_as_numbers() {
         assert!(value("OK").is(&json!("ok")) && !value("ok").is(&json!(true)));
-        assert!(Value::Number(0).is(&json!(0)) && Value::Number(0).is(&json!("0")) && !Value::Number(0).is(&json!(null)));
+        assert!(
+            Value::Number(0).is(&json!(0)) && Value::Number(0).is(&json!("0")) && !Value::Number(0).is(&json!(null))
+        );
     }
 
     #[test]

@@ -15,9 +15,11 @@ use crate::SecretRef;
 pub use answer::{Answer, BodyCode, FailedKey, Pointer, Results, ResultsByKey, ResultsByPosition, RetryAfter};
 pub use answer::{Value, Verdict, Verdicts, WaitFrom, WaitUnit};
 pub use http::{Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, Rate, Template};
-pub use rest::{Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation};
-pub use scim::{BulkUse, GroupBy, MemberRemoval, OnRemove, ScimDestination, ScimGroup, ScimKind, ScimMode, ScimUsers};
+pub use rest::{
+    Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation,
+};
 pub use scim::UserMatch;
+pub use scim::{BulkUse, GroupBy, MemberRemoval, OnRemove, ScimDestination, ScimGroup, ScimKind, ScimMode, ScimUsers};
 
 /// A destination, as one file under `destinations/` describes it. `kind` decides which other keys there are.
 ///

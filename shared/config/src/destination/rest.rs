@@ -178,6 +178,7 @@ pub struct Lookup {
     /// The operations before which records without remote id are looked up. A record found before `add` is sent as an
     /// update, one not found before `update` as an add, and one not found before `remove` is gone already.
     #[serde(default = "before")]
+    #[schemars(schema_with = "crate::schema::sending_operations")]
     pub before: Vec<Operation>,
 }
 

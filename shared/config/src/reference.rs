@@ -1,0 +1,5 @@
+//! Settings reference.
+/// x
+pub fn settings_reference() -> String {
+    String::new()
+}

@@ -1,1 +1,19 @@
-//! driftless-fn-ingest
+//! ingest: from a new object in the bucket to a new log version of every sync of its dataset.
+//!
+//! Fed by S3 notifications through SQS, and by requests of ours (`apply`, a tick that saw no newer version). It finds out which
+//! snapshot an object announces, reads it once for all syncs of the dataset, joins it with each sync's D and appends what
+//! changed (US 2025/0265237, FIG. 4). An unchanged snapshot costs one write.
+//!
+//! Invariants: DL-6 (the head is the claim: duplicate, late and replayed events find the snapshot seen), DL-7 (versions are
+//! checked at the write), DL-8 (what a guard holds is named in the head), DL-9 (bounded memory).
+//!
+//! What does not belong here: deciding what to send, talking to destinations.
+
+mod error;
+pub mod guards;
+mod handler;
+mod take_up;
+
+pub use error::Error;
+pub use handler::init;
+pub use take_up::{Ingest, Taken};

@@ -20,7 +20,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod aggregate;
-mod guard;
 mod merge;
 mod net;
 mod pack;
@@ -29,7 +28,6 @@ mod rules;
 mod settle;
 
 pub use aggregate::{States, aggregate};
-pub use guard::{Allowance, Limit};
 pub use merge::{Changes, merge_diff};
 pub use net::{Mode, Net, NetInput, Removal, Send, net_changes};
 pub use pack::{BatchLimit, CallRange, pack};

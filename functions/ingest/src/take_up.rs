@@ -1,0 +1,336 @@
+//! One snapshot for every sync of its dataset.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use driftless_changeset::{Changes, merge_diff};
+use driftless_config::Sync;
+use driftless_deltalog::Deltalog;
+use driftless_deltalog::head::{Append, Attention, Head, Hold, Swap, VersionEntry, VersionKind};
+use driftless_deltalog::item::{ChangeOp, LogItem};
+use driftless_deltalog::registry::SyncEntry;
+use driftless_model::{Clock, DatasetId, IdentifierSet, KeyHash, Millis, RecordKey, SnapshotRef, SyncId, Tokens};
+use driftless_objects::Objects;
+use driftless_snapshot::{Digested, HashKey, Report, Source, View, ViewError, ViewSpec};
+use driftless_state::{SyncState, Touched, documents, names};
+
+use crate::error::Error;
+use crate::guards;
+use driftless_snapshot::locate::dated;
+
+/// What a snapshot did to one sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// A log version was appended.
+    Changed {
+        /// Its number.
+        version: u64,
+        /// Records that entered.
+        adds: u64,
+        /// Records whose fields changed.
+        updates: u64,
+        /// Records that left.
+        removals: u64,
+        /// Of them, held by a guard.
+        held: u64,
+    },
+    /// D is as before; one write.
+    Unchanged,
+    /// The sync has seen a newer snapshot, or a newer configuration.
+    Older,
+    /// This snapshot was taken up before.
+    Seen,
+    /// The sync waits for a person; the reason is in its head.
+    NeedsAttention,
+}
+
+/// What a snapshot needs: the ports and the deployment's hash key.
+pub struct Ingest {
+    /// The deltalog.
+    pub log: Arc<dyn Deltalog>,
+    /// The bucket.
+    pub objects: Arc<dyn Objects>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Private tokens.
+    pub tokens: Arc<dyn Tokens>,
+    /// Keys the hashes of record keys and attributes.
+    pub hash_key: HashKey,
+}
+
+/// A sync that wants the snapshot, as read at the start of an attempt.
+struct Candidate {
+    entry: SyncEntry,
+    config: Sync,
+    spec: ViewSpec,
+    head: Head,
+    erased: BTreeSet<KeyHash>,
+}
+
+/// Attempts before the message is handed back: each lost swap means that another worker made progress.
+const ATTEMPTS: usize = 6;
+
+impl Ingest {
+    /// Takes a snapshot up for every registered sync of its dataset (or only for one), reading the file once for all of them
+    /// (US 2025/0265237 \[0066\] ff., FIG. 4).
+    ///
+    /// Repeatable: the head is the claim. A second call finds the snapshot seen, whoever took it up. If we die before the swap,
+    /// nothing has happened but items under a private token, which nobody reads; if we die after it, everything has. If the
+    /// swap succeeded and we did not hear, the store recognises our token.
+    ///
+    /// # Errors
+    /// [`Error`]: nothing was taken up for the syncs that are not in a result; the message should come back. A refused
+    /// snapshot is `Error::Snapshot` with disposition *reject*.
+    pub async fn take_up(
+        &self,
+        dataset: &DatasetId,
+        snapshot: &SnapshotRef,
+        only: Option<&SyncId>,
+        deadline: Millis,
+    ) -> Result<Vec<(SyncId, Taken)>, Error> {
+        let mut done = Vec::new();
+        let mut settled: BTreeSet<SyncId> = BTreeSet::new();
+        for _ in 0..ATTEMPTS {
+            let entries = self.log.syncs().await?;
+            let mine = entries.into_iter().filter(|e| {
+                e.dataset == *dataset && only.is_none_or(|s| *s == e.sync) && !settled.contains(&e.sync)
+            });
+            let mut candidates = Vec::new();
+            for entry in mine {
+                let sync = entry.sync.clone();
+                match self.candidate(entry, snapshot).await? {
+                    Ok(candidate) => candidates.push(candidate),
+                    Err(taken) => {
+                        settled.insert(sync.clone());
+                        done.push((sync, taken));
+                    }
+                }
+            }
+            if candidates.is_empty() {
+                return Ok(done);
+            }
+            for (sync, taken) in self.digest(snapshot, candidates, deadline).await? {
+                settled.insert(sync.clone());
+                done.push((sync, taken));
+            }
+        }
+        let left = self.log.syncs().await?.iter().filter(|e| e.dataset == *dataset && !settled.contains(&e.sync)).count();
+        if left == 0 { Ok(done) } else { Err(Error::Contended { syncs: left }) }
+    }
+
+    /// Reads the sync's head and decides whether the snapshot is news for it. Tombstones are read after the head, so that an
+    /// erasure between the two is seen (protocol rule 13).
+    async fn candidate(&self, entry: SyncEntry, snapshot: &SnapshotRef) -> Result<Result<Candidate, Taken>, Error> {
+        let mut head = self.log.head(&entry.sync).await?;
+        if head.as_ref().is_none_or(|h| h.incarnation < entry.incarnation) {
+            let new = Head::new(entry.sync.clone(), entry.incarnation, entry.names.clone(), entry.config.clone());
+            // Lost: another worker created it, or something newer is there; read what it is.
+            let _: Swap = self.log.create_head(&new).await?;
+            head = self.log.head(&entry.sync).await?;
+        }
+        let Some(head) = head.filter(|h| h.incarnation == entry.incarnation) else { return Ok(Err(Taken::Older)) };
+        if let Some(seen) = &head.snapshot {
+            let newer_config = entry.config.epoch > head.config.epoch;
+            if entry.config.epoch < head.config.epoch || snapshot.order < seen.order {
+                return Ok(Err(Taken::Older));
+            }
+            if snapshot.order.is_same(&seen.order) && !newer_config {
+                return Ok(Err(Taken::Seen));
+            }
+        }
+        let erased = self.log.tombstones(&entry.dataset).await?;
+        let config = documents::sync(self.objects.as_ref(), &entry).await?;
+        let spec = ViewSpec::from(&config);
+        Ok(Ok(Candidate { entry, config, spec, head, erased }))
+    }
+
+    /// One pass over the file for all candidates, then each on its own. A candidate that is missing in the result lost its
+    /// swap and starts again.
+    async fn digest(
+        &self,
+        snapshot: &SnapshotRef,
+        candidates: Vec<Candidate>,
+        deadline: Millis,
+    ) -> Result<Vec<(SyncId, Taken)>, Error> {
+        let source = Source::new(self.objects.as_ref(), &snapshot.parts);
+        let views: Vec<View<'_>> = candidates.iter().map(|c| View { spec: &c.spec, erased: &c.erased }).collect();
+        let digests = driftless_snapshot::digest(&source, &views, &self.hash_key).await?;
+        let mut done = Vec::new();
+        for (candidate, digested) in candidates.iter().zip(digests) {
+            let taken = match digested {
+                Ok(d) => self.append(candidate, snapshot, &source, d, deadline).await?,
+                Err(e) => Some(self.needs_attention(candidate, &e).await?),
+            };
+            if let Some(taken) = taken {
+                done.push((candidate.entry.sync.clone(), taken));
+            }
+        }
+        Ok(done)
+    }
+
+    async fn needs_attention(&self, c: &Candidate, problem: &ViewError) -> Result<Taken, Error> {
+        let attention = Attention { reason: problem.to_string(), since: self.clock.now() };
+        self.log.set_attention(&c.entry.sync, c.entry.incarnation, Some(&attention)).await?;
+        Ok(Taken::NeedsAttention)
+    }
+
+    /// Joins the digests with D and appends what changed. `None`: the swap was lost.
+    async fn append(
+        &self,
+        c: &Candidate,
+        snapshot: &SnapshotRef,
+        source: &Source<'_>,
+        digested: Digested,
+        deadline: Millis,
+    ) -> Result<Option<Taken>, Error> {
+        let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &c.head);
+        let touched = state.touched(None).await?;
+        let d = state.d_digests(&touched.states).await?;
+        let members = d.len() as u64;
+        let comparable = c.head.config.fingerprint == c.entry.config.fingerprint;
+        let rows = digested.rows.iter().map(|r| (r.key_hash, r.attr_hash));
+        let changes = merge_diff(d, rows, comparable);
+        if changes.is_empty() {
+            self.in_time(deadline)?;
+            let guard = c.head.guard();
+            let swap = self.log.stamp_snapshot(&c.entry.sync, &guard, snapshot, &c.entry.config).await?;
+            return Ok((swap == Swap::Done).then_some(Taken::Unchanged));
+        }
+        let held = guards::held(&c.config.guards, members, &changes, &digested.report);
+        let items = self.items(c, &state, &touched, snapshot, source, &changes).await?;
+        self.swap(c, &state, snapshot, &changes, items, held, deadline).await
+    }
+
+    #[allow(clippy::too_many_arguments)] // the last step of one attempt: everything it found out
+    async fn swap(
+        &self,
+        c: &Candidate,
+        state: &SyncState<'_>,
+        snapshot: &SnapshotRef,
+        changes: &Changes,
+        items: Vec<LogItem>,
+        held: Option<guards::Held>,
+        deadline: Millis,
+    ) -> Result<Option<Taken>, Error> {
+        let version = c.head.version + 1;
+        let token = self.tokens.token();
+        let (sync, incarnation) = (&c.entry.sync, c.entry.incarnation);
+        let entry = VersionEntry {
+            token: token.clone(),
+            kind: VersionKind::Items,
+            count: items.len() as u64,
+            adds: changes.adds.len() as u64,
+            updates: changes.updates.len() as u64,
+            removals: changes.removals.len() as u64,
+            order: snapshot.order.clone(),
+            logged_at: self.clock.now(),
+        };
+        let partition = state.partition(version, &entry);
+        // Named before the items are written, so that what a dead or losing attempt leaves behind is found and deleted.
+        self.log.put_attempt(&partition, self.clock.now()).await?;
+        self.log.put_items(&partition, &items).await?;
+        let hold = match held {
+            None => None,
+            Some(held) => {
+                let object = names::hold(sync, incarnation, &token);
+                self.objects.create(&object, driftless_history::encode_holds(&held.keys)?).await?;
+                let count = held.keys.len() as u64;
+                Some(Hold { object, count, reason: held.reason, since: self.clock.now(), approved_at: None })
+            }
+        };
+        let held = hold.as_ref().map_or(0, |h| h.count);
+        let taken = Taken::Changed { version, adds: entry.adds, updates: entry.updates, removals: entry.removals, held };
+        let append = Append { snapshot: snapshot.clone(), config: c.entry.config.clone(), entry, hold };
+        self.in_time(deadline)?;
+        let swap = self.log.append_version(sync, &c.head.guard(), &append).await?;
+        Ok((swap == Swap::Done).then_some(taken))
+    }
+
+    fn in_time(&self, deadline: Millis) -> Result<(), Error> {
+        if self.clock.now() < deadline { Ok(()) } else { Err(Error::Deadline) }
+    }
+
+    /// The log items of the changes: the state after the snapshot, read again for the records that changed only.
+    async fn items(
+        &self,
+        c: &Candidate,
+        state: &SyncState<'_>,
+        touched: &Touched,
+        snapshot: &SnapshotRef,
+        source: &Source<'_>,
+        changes: &Changes,
+    ) -> Result<Vec<LogItem>, Error> {
+        let updated_at = dated(snapshot);
+        let wanted: BTreeMap<_, _> = changes.adds.iter().chain(&changes.updates).copied().collect();
+        let mut records = if wanted.is_empty() {
+            BTreeMap::new()
+        } else {
+            driftless_snapshot::records(source, &c.spec, &self.hash_key, &wanted).await?
+        };
+        let mut items = Vec::with_capacity(changes.len());
+        let ops = (changes.adds.iter().map(|a| (a, ChangeOp::Add)))
+            .chain(changes.updates.iter().map(|u| (u, ChangeOp::Update)));
+        let mut missing = 0;
+        for ((key_hash, attr_hash), op) in ops {
+            let Some(record) = records.remove(key_hash) else {
+                missing += 1;
+                continue;
+            };
+            items.push(LogItem {
+                key_hash: *key_hash,
+                key: record.key,
+                op,
+                attr_hash: Some(*attr_hash),
+                identifiers: record.identifiers,
+                updated_at,
+                committed_at: None,
+                superseded_by: None,
+                expires_at: None,
+            });
+        }
+        if missing > 0 {
+            return Err(Error::Vanished { missing });
+        }
+        let left: BTreeMap<KeyHash, (RecordKey, IdentifierSet)> = self.who_left(state, touched, changes).await?;
+        items.extend(left.into_iter().map(|(key_hash, (key, identifiers))| LogItem {
+            key_hash,
+            key,
+            op: ChangeOp::Remove,
+            attr_hash: None,
+            identifiers,
+            updated_at,
+            committed_at: None,
+            superseded_by: None,
+            expires_at: None,
+        }));
+        Ok(items)
+    }
+
+    /// Keys and identifiers of the records that left: from the log where it has touched them, else from the history.
+    async fn who_left(
+        &self,
+        state: &SyncState<'_>,
+        touched: &Touched,
+        changes: &Changes,
+    ) -> Result<BTreeMap<KeyHash, (RecordKey, IdentifierSet)>, Error> {
+        let mut left = BTreeMap::new();
+        let mut in_history = BTreeSet::new();
+        for k in &changes.removals {
+            match touched.states.get(k) {
+                Some((key, Some(s))) => drop(left.insert(*k, (key.clone(), s.identifiers.clone()))),
+                _ => drop(in_history.insert(*k)),
+            }
+        }
+        for (k, row) in state.base_rows(&in_history).await? {
+            let identifiers = row.acknowledged.map_or(row.identifiers, |a| a.identifiers);
+            left.insert(k, (row.key, identifiers));
+        }
+        Ok(left)
+    }
+}
+
+/// What a report says in one line for the log: counts only.
+#[must_use]
+pub fn summary(report: &Report) -> String {
+    format!("rows={} selected={} duplicate_keys={}", report.rows_read, report.selected, report.duplicate_keys)
+}

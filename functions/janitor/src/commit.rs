@@ -1,0 +1,220 @@
+//! A settled or closed run becomes part of A, with or without a fold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use driftless_changeset::{CallReport, Changeset, Settlement, residue, settle};
+use driftless_config::Share;
+use driftless_deltalog::head::{DeliveredRun, Fold, Head, HistoryRef, ResidueRef, Swap};
+use driftless_deltalog::ledger::{Call, Reject, Run, RunResult, RunState};
+use driftless_history::{FileMeta, encode_delta, encode_residue};
+use driftless_model::{AckRow, KeyHash, Millis, Outcome, RowOutcome, Token};
+use driftless_state::{SyncState, names};
+
+use crate::error::Error;
+use crate::sweep::Janitor;
+
+/// A commit folds when what it and the commits before it changed passes this share of the list, or there are so many.
+const FOLD_SHARE_PERCENT: u64 = 10;
+const FOLD_RUNS: usize = 20;
+
+impl Janitor {
+    /// Moves A forward by exactly what the ledger says was delivered (DL-2), and keeps the rest as residue (DL-3).
+    ///
+    /// Called only when nothing of the run is in flight: every call settled, or every lease passed. Repeatable: the same
+    /// ledger gives the same settlement; rejections count once a run; objects are written under a private token; the head moves
+    /// under "active run = this run ∧ stamp", in one write. If we die before it the next sweep does it again; if we die after it
+    /// the run item is marked by the next sweep that finds it committed in the head.
+    pub(crate) async fn commit(&self, head: &Head, run: &Run, threshold: Share, deadline: Millis) -> Result<Swap, Error> {
+        let calls = self.log.calls(&head.sync, &run.id).await?;
+        let changeset = driftless_history::read_changeset(self.objects.as_ref(), &run.changeset).await?;
+        let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), head);
+        let deltas = state.deltas().await?;
+        let named: BTreeSet<KeyHash> = (changeset.rows.iter().map(|r| r.key_hash))
+            .chain(changeset.transfers.iter().flat_map(|t| [t.from, t.owner]))
+            .collect();
+        let a = state.a_rows(&named, &deltas, &run.config.fingerprint).await?;
+        let reports: Vec<CallReport<'_>> = calls.iter().map(|c| report(c, &changeset)).collect();
+        let settlement = settle(&a, &reports, &changeset.transfers);
+        let now = self.clock.now();
+        for r in &settlement.rejected {
+            let reject = Reject {
+                key_hash: r.key_hash,
+                attr_hash: r.attr_hash,
+                attempts: 0,
+                last_run: run.id.clone(),
+                reason: r.reason.clone(),
+                at: now,
+            };
+            self.log.count_reject(&head.sync, &reject).await?;
+        }
+        let result = RunResult {
+            delivered: settlement.delivered,
+            rejected: settlement.rejected.len() as u64,
+            unknown: settlement.unknown,
+            undelivered: settlement.undelivered,
+        };
+        let all = result.delivered + result.unknown + result.undelivered;
+        let succeeded_at = (result.delivered >= threshold.of(all)).then_some(now);
+        let swap = if self.must_fold(head, run, &state, &deltas, &settlement) {
+            self.fold_run(head, run, &state, deltas, settlement, succeeded_at, deadline).await?
+        } else {
+            self.append_delta(head, run, settlement, succeeded_at, deadline).await?
+        };
+        if swap == Swap::Done {
+            let committed =
+                Run { state: RunState::Committed, committed_at: Some(now), result: Some(result), ..run.clone() };
+            let _: Swap = self.log.update_run(&committed, &["open", "closing"]).await?;
+        }
+        Ok(swap)
+    }
+
+    fn must_fold(
+        &self,
+        head: &Head,
+        run: &Run,
+        state: &SyncState<'_>,
+        deltas: &BTreeMap<KeyHash, Option<AckRow>>,
+        settlement: &Settlement,
+    ) -> bool {
+        let rows = head.history.as_ref().map_or(0, |h| h.rows);
+        let changed = (deltas.len() + settlement.changed.len()) as u64;
+        head.history.is_none()
+            || !state.made_under(&run.config.fingerprint)
+            || head.delivered.len() + 1 >= FOLD_RUNS
+            || changed * 100 > rows * FOLD_SHARE_PERCENT
+    }
+
+    /// Commit without a fold: the changed rows become a delta object that the head lists; the versions stay until a fold.
+    async fn append_delta(
+        &self,
+        head: &Head,
+        run: &Run,
+        settlement: Settlement,
+        succeeded_at: Option<Millis>,
+        deadline: Millis,
+    ) -> Result<Swap, Error> {
+        let token = self.tokens.token();
+        let object = names::delta(&head.sync, head.incarnation, &token);
+        let rows = settlement.changed.len() as u64;
+        self.objects.create(&object, encode_delta(&settlement.changed)?).await?;
+        let delivered = DeliveredRun {
+            run: run.id.clone(),
+            object,
+            rows,
+            through: run.through,
+            fingerprint: run.config.fingerprint.clone(),
+            at: self.clock.now(),
+        };
+        self.in_time(deadline)?;
+        Ok(self.log.commit(&head.sync, &head.stamp, &delivered, succeeded_at).await?)
+    }
+
+    /// Commit with a fold: history ⊕ deltas ⊕ this run becomes the next history file, the rest the residue, in one swap.
+    #[allow(clippy::too_many_arguments)] // the last step: everything that the commit found out
+    async fn fold_run(
+        &self,
+        head: &Head,
+        run: &Run,
+        state: &SyncState<'_>,
+        mut deltas: BTreeMap<KeyHash, Option<AckRow>>,
+        settlement: Settlement,
+        succeeded_at: Option<Millis>,
+        deadline: Millis,
+    ) -> Result<Swap, Error> {
+        let through = head.delivered.iter().map(|d| d.through).chain([run.through]).max().unwrap_or(run.through);
+        let mut states = state.touched(Some(through)).await?.states;
+        let fingerprint = &run.config.fingerprint;
+        let comparable = state.made_under(fingerprint);
+        if !comparable {
+            // Acknowledged under another configuration: what this run did not settle is uncertain by hash, identifiers kept.
+            deltas.values_mut().flatten().for_each(|row| row.acknowledged = None);
+        }
+        deltas.extend(settlement.changed);
+        let changed: BTreeSet<KeyHash> = deltas.keys().copied().collect();
+        // D's states from before: for records that were sent although no version named them.
+        state.complete(&mut states, &changed).await?;
+        let touched: BTreeSet<KeyHash> = states.keys().copied().collect();
+        let mut overlay = deltas;
+        if !comparable {
+            let before = state.a_rows(&touched, &BTreeMap::new(), fingerprint).await?;
+            for (k, row) in before {
+                overlay.entry(k).or_insert(Some(row));
+            }
+        }
+        let mut after = state.base_rows(&touched).await?;
+        for (k, row) in &overlay {
+            match row {
+                Some(row) => drop(after.insert(*k, row.clone())),
+                None => drop(after.remove(k)),
+            }
+        }
+        let left = residue(&states, &after);
+        let token = self.tokens.token();
+        let (sync, incarnation) = (&head.sync, head.incarnation);
+        let meta = file_meta(head, &token, fingerprint);
+        let base = head.history.as_ref().map(|h| h.object.as_str());
+        let (bytes, rows) = driftless_history::fold(self.objects.as_ref(), base, &overlay, &meta).await?;
+        let object = names::history(sync, incarnation, &token);
+        self.objects.create(&object, bytes).await?;
+        let residue = if left.is_empty() {
+            None
+        } else {
+            let object = names::residue(sync, incarnation, &token);
+            let count = left.len() as u64;
+            self.objects.create(&object, encode_residue(&left)?).await?;
+            Some(ResidueRef { object, count })
+        };
+        let fold = Fold {
+            from_stamp: head.stamp.clone(),
+            run: Some(run.id.clone()),
+            delivered: head.delivered.len(),
+            stamp: token,
+            history: HistoryRef { object, fingerprint: fingerprint.clone(), rows },
+            residue,
+            through,
+            by: run.id.clone(),
+            succeeded_at,
+            at: self.clock.now(),
+        };
+        self.in_time(deadline)?;
+        Ok(self.log.fold(sync, &fold).await?)
+    }
+
+    pub(crate) fn in_time(&self, deadline: Millis) -> Result<(), Error> {
+        if self.clock.now() < deadline { Ok(()) } else { Err(Error::Deadline) }
+    }
+}
+
+/// The ledger's word on one call. A call without an outcome that was claimed at some time may have been applied.
+fn report<'a>(call: &Call, changeset: &'a Changeset) -> CallReport<'a> {
+    let first = usize::try_from(call.first_row).unwrap_or(usize::MAX);
+    let rows = changeset.rows.get(first..).unwrap_or_default();
+    let rows = rows.get(..call.rows as usize).unwrap_or(rows);
+    let mut outcomes: BTreeMap<u32, RowOutcome> = BTreeMap::new();
+    let told = call.outcome.as_ref().or(call.progress.as_ref());
+    if let Some(told) = told {
+        let covered: Vec<u32> =
+            if call.outcome.is_some() { (0..call.rows).collect() } else { call.progress_rows.clone() };
+        for number in covered {
+            let exception = told.exceptions.get(&number).cloned();
+            let remote_id = told.remote_ids.get(&number).cloned();
+            outcomes.insert(number, exception.unwrap_or(RowOutcome { outcome: Outcome::Delivered, remote_id }));
+        }
+    }
+    let maybe = call.maybe || (call.outcome.is_none() && call.claim.is_some());
+    CallReport { rows, outcomes, maybe, at: told.map_or(Millis(0), |t| t.at) }
+}
+
+fn file_meta(head: &Head, stamp: &Token, fingerprint: &str) -> FileMeta {
+    let names = &head.names;
+    FileMeta {
+        tenant: names.dataset.tenant().to_string(),
+        dataset: names.dataset.dataset().to_owned(),
+        source: names.source.clone(),
+        kind: names.kind.clone(),
+        destination: names.destination.to_string(),
+        list: names.list.clone(),
+        stamp: stamp.to_string(),
+        fingerprint: fingerprint.to_owned(),
+    }
+}

@@ -1,0 +1,156 @@
+//! From what must be sent to rows, and from rows to the fewest calls, in the phases that keep removals before the sends that
+//! touch the same record.
+
+use std::collections::BTreeMap;
+
+use driftless_changeset::{BatchLimit, Net, PlannedRow, pack};
+use driftless_connector::Capabilities;
+use driftless_deltalog::ledger::Call;
+use driftless_model::{KeyHash, Millis, Operation, RunId};
+use driftless_snapshot::Record;
+
+/// A record whose payload is larger than one request of the destination may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Oversized {
+    /// The record.
+    pub key_hash: KeyHash,
+    /// The state that cannot be sent.
+    pub attr_hash: driftless_model::AttrHash,
+}
+
+/// Rows in call order, each with the phase in which its call may be queued.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// The changeset's rows: removals, updates, adds; within an operation those of an earlier phase first.
+    pub rows: Vec<PlannedRow>,
+    phases: Vec<u8>,
+    /// Refused by us, before sending.
+    pub oversized: Vec<Oversized>,
+}
+
+/// How removals and sends follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sequence {
+    /// `delta`: everything at once, but sends that wait for a removal of the same record.
+    Together,
+    /// `full_then_remove`: first the whole list, then who left (US 2025/0265237, FIG. 2).
+    SendsFirst,
+}
+
+/// The JSON text around the records of a request, reserved out of its byte limit.
+const ENVELOPE_BYTES: u64 = 512;
+
+/// Lays out the rows of a net change. `records` has the payload of every send.
+#[must_use]
+pub fn lay_out(
+    net: &Net,
+    mut records: BTreeMap<KeyHash, Record>,
+    capabilities: &Capabilities,
+    sequence: Sequence,
+) -> Rows {
+    let mut planned: Vec<(u8, u8, PlannedRow)> = Vec::new();
+    let mut oversized = Vec::new();
+    for r in &net.removals {
+        let phase = u8::from(sequence == Sequence::SendsFirst && !r.before_send) * 2;
+        let row = PlannedRow {
+            operation: Operation::Remove,
+            key_hash: r.key_hash,
+            key: r.key.clone(),
+            attr_hash: None,
+            identifiers: r.identifiers.clone(),
+            remote_id: r.remote_id.clone(),
+            fields: None,
+        };
+        planned.push((0, phase, row));
+    }
+    for s in &net.sends {
+        let Some(record) = records.remove(&s.key_hash) else { continue };
+        let operation = supported(s.operation, capabilities);
+        let row = PlannedRow {
+            operation,
+            key_hash: s.key_hash,
+            key: record.key,
+            attr_hash: Some(s.state.attr_hash),
+            identifiers: record.identifiers,
+            remote_id: s.remote_id.clone(),
+            fields: Some(serde_json::Value::Object(record.fields).to_string()),
+        };
+        if limit(capabilities, operation).bytes.is_some_and(|most| size(&row) > most) {
+            oversized.push(Oversized { key_hash: s.key_hash, attr_hash: s.state.attr_hash });
+            continue;
+        }
+        let order = if operation == Operation::Update { 1 } else { 2 };
+        planned.push((order, u8::from(s.after_removal), row));
+    }
+    // Stable: key-hash order within an operation and phase. Sends that wait come last, so that the fewest calls wait.
+    planned.sort_by_key(|(order, phase, _)| (*order, *phase));
+    let (phases, rows) = planned.into_iter().map(|(_, phase, row)| (phase, row)).unzip();
+    Rows { rows, phases, oversized }
+}
+
+/// A destination without an update of its own takes an add of what is there as one.
+fn supported(operation: Operation, capabilities: &Capabilities) -> Operation {
+    match operation {
+        Operation::Update if capabilities.update.is_none() => Operation::Add,
+        Operation::Add if capabilities.add.is_none() => Operation::Update,
+        other => other,
+    }
+}
+
+fn limit(capabilities: &Capabilities, operation: Operation) -> BatchLimit {
+    capabilities.limits(operation).map_or(BatchLimit { records: 1, bytes: None }, |l| BatchLimit {
+        records: l.records.get(),
+        bytes: l.bytes.map(|b| b.get().saturating_sub(ENVELOPE_BYTES).max(1)),
+    })
+}
+
+/// What a row takes of a request's body, rounded up: its fields, or its identifiers.
+fn size(row: &PlannedRow) -> u64 {
+    let identifiers: usize = row.identifiers.iter().map(|i| i.field.len() + i.value.len() + 8).sum();
+    let fields = row.fields.as_ref().map_or(0, String::len);
+    (fields.max(identifiers) + row.remote_id.as_ref().map_or(0, |id| id.len() + 16) + 2) as u64
+}
+
+impl Rows {
+    /// Cuts the rows into calls, in order. A call that contains a waiting row waits as a whole, so their number stays the
+    /// fewest that both limits allow. With `inspect`, a call that looks at the list comes before all others.
+    #[must_use]
+    pub fn calls(&self, run: &RunId, capabilities: &Capabilities, inspect: bool) -> Vec<Call> {
+        let mut calls = Vec::new();
+        if inspect {
+            calls.push(call(run, 0, 0, Operation::Inspect, 0, 0));
+        }
+        let mut start = 0;
+        while let Some(operation) = self.rows.get(start).map(|r| r.operation) {
+            let same = self.rows.iter().skip(start).take_while(|r| r.operation == operation).count();
+            let sizes: Vec<u64> = self.rows.iter().skip(start).take(same).map(size).collect();
+            for range in pack(&sizes, limit(capabilities, operation)) {
+                let first = start + range.first;
+                let last = first + range.rows as usize;
+                let phase = self.phases.get(first..last).and_then(|p| p.iter().max()).copied().unwrap_or(0);
+                let number = u32::try_from(calls.len()).unwrap_or(u32::MAX);
+                calls.push(call(run, number, phase + u8::from(inspect), operation, first as u64, range.rows));
+            }
+            start += same;
+        }
+        calls
+    }
+}
+
+fn call(run: &RunId, number: u32, phase: u8, operation: Operation, first_row: u64, rows: u32) -> Call {
+    Call {
+        run: run.clone(),
+        number,
+        phase,
+        operation,
+        first_row,
+        rows,
+        claim: None,
+        lease_until: Millis(0),
+        maybe: false,
+        progress: None,
+        progress_rows: Vec::new(),
+        outcome: None,
+        last_error: None,
+    }
+}

@@ -1,0 +1,530 @@
+//! One run of one sync: from the head to queued calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use driftless_changeset::{Changeset, Net, NetInput, Removal, net_changes};
+use driftless_config::{Destination, FirstSync, Mode, Schedule, Strategy, Sync};
+use driftless_connector::{Capabilities, capabilities_of};
+use driftless_deltalog::Deltalog;
+use driftless_deltalog::head::{ActivationGuard, Attention, Head, Hold, Swap, Tick};
+use driftless_deltalog::ledger::{Call, Counts, Reject, Run, RunState};
+use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
+use driftless_delivery::{Message, Outgoing, Queue};
+use driftless_history::encode_changeset;
+use driftless_model::{AckRow, AttrHash, Clock, KeyHash, Millis, RecordState, RunId, SyncId, Tokens};
+use driftless_objects::Objects;
+use driftless_snapshot::{HashKey, Record, Source, ViewSpec};
+use driftless_state::{SyncState, Touched, documents, names};
+
+use crate::calls::{Rows, Sequence, lay_out};
+use crate::error::Error;
+
+/// What a plan needs.
+pub struct Planner {
+    /// The deltalog.
+    pub log: Arc<dyn Deltalog>,
+    /// The bucket.
+    pub objects: Arc<dyn Objects>,
+    /// The queues.
+    pub queue: Arc<dyn Queue>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Private tokens.
+    pub tokens: Arc<dyn Tokens>,
+    /// Keys the hashes of record keys and attributes.
+    pub hash_key: HashKey,
+    /// Where ingest requests go.
+    pub ingest_queue: String,
+    /// Where sweeps are asked for.
+    pub janitor_queue: String,
+}
+
+/// A request to plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The sync.
+    pub sync: SyncId,
+    /// Unique to the scheduled time, change or request.
+    pub tick: String,
+    /// For `runs`: what asked.
+    pub cause: String,
+    /// Look for a snapshot whose event was lost before planning. Not when ingest itself asks.
+    pub look_for_snapshot: bool,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Planned {
+    /// A run was activated and its first calls are queued.
+    Run {
+        /// Its id.
+        run: RunId,
+        /// Its calls.
+        calls: u32,
+    },
+    /// D equals A, as far as it may be sent.
+    InSync,
+    /// Another run is active; the janitor takes it from here.
+    Busy,
+    /// A snapshot or configuration must be ingested first; planning is asked for again after it.
+    IngestFirst,
+    /// The tick has made its run before.
+    Repeated,
+    /// The state moved while we planned; the message comes back.
+    Overtaken,
+    /// Not registered, paused, or nothing was ever ingested.
+    Idle,
+    /// The sync waits for a person; the reason is in its head.
+    NeedsAttention,
+}
+
+/// A tick's claim outlives every redelivery: Scheduler retries for a day, SQS keeps for 14.
+const TICK_DAYS: i64 = 30;
+const DAY_MS: i64 = 86_400_000;
+
+/// What planning decided, before anything is written.
+struct Decision {
+    net: Net,
+    a_size: u64,
+    run_hold: Option<(BTreeSet<KeyHash>, String)>,
+    over: Vec<(u64, String)>,
+}
+
+/// The configuration that a run is planned under.
+struct Setting {
+    entry: SyncEntry,
+    config: Sync,
+    destination: DestinationEntry,
+    capabilities: Capabilities,
+}
+
+impl Planner {
+    /// Plans a run if D differs from A (US 2025/0265237 \[0061\] ff., FIG. 5).
+    ///
+    /// The order of writes is the repair plan (protocol rule 9): run item → changeset → calls → activate → send. Until
+    /// activation nothing is visible to anyone; if we die before it, the run is abandoned and the redelivered tick plans
+    /// again. If we die after it, the janitor queues the open calls. The same tick twice makes one run (rule 15). A plan that was
+    /// overtaken loses at activation (rule 8).
+    ///
+    /// # Errors
+    /// [`Error`]: no run was activated, or its calls may not be queued; the message should come back.
+    pub async fn plan(&self, request: &Request) -> Result<Planned, Error> {
+        let Some(entry) = self.log.sync(&request.sync).await?.filter(|e| !e.paused) else { return Ok(Planned::Idle) };
+        if self.log.tick_claimed(&request.sync, &request.tick).await? {
+            return Ok(Planned::Repeated);
+        }
+        let head = self.log.head(&request.sync).await?.filter(|h| h.incarnation == entry.incarnation);
+        if let Some(run) = head.as_ref().and_then(|h| h.active_run.clone()) {
+            return self.hand_over(&entry, run).await;
+        }
+        let stale = head.as_ref().is_none_or(|h| h.config.epoch < entry.config.epoch);
+        if request.look_for_snapshot && (stale || self.unseen_snapshot(&entry, head.as_ref()).await?) {
+            return self.ingest_first(&entry, request).await;
+        }
+        let Some(head) = head.filter(|h| h.snapshot.is_some() && !stale) else { return Ok(Planned::Idle) };
+        let setting = self.setting(entry).await?;
+        self.run(request, &head, &setting).await
+    }
+
+    /// An active run: the janitor resumes, closes or commits it.
+    async fn hand_over(&self, entry: &SyncEntry, run: RunId) -> Result<Planned, Error> {
+        let sweep = Message::Sweep { sync: Some(entry.sync.clone()), run: Some(run) };
+        self.queue.send(&self.janitor_queue, &[Outgoing::from(&sweep)]).await?;
+        Ok(Planned::Busy)
+    }
+
+    async fn unseen_snapshot(&self, entry: &SyncEntry, head: Option<&Head>) -> Result<bool, Error> {
+        let newest = match driftless_snapshot::locate::newest(self.objects.as_ref(), &entry.dataset).await {
+            Ok(newest) => newest,
+            Err(e) if e.is_refusal() => None,
+            Err(e) => return Err(e.into()),
+        };
+        let seen = head.and_then(|h| h.snapshot.as_ref());
+        Ok(newest.is_some_and(|(_, s)| seen.is_none_or(|seen| s.order > seen.order)))
+    }
+
+    async fn ingest_first(&self, entry: &SyncEntry, request: &Request) -> Result<Planned, Error> {
+        let message = Message::Ingest {
+            dataset: entry.dataset.clone(),
+            sync: Some(entry.sync.clone()),
+            cause: request.cause.clone(),
+            then_plan: Some(request.tick.clone()),
+        };
+        self.queue.send(&self.ingest_queue, &[Outgoing::from(&message)]).await?;
+        Ok(Planned::IngestFirst)
+    }
+
+    async fn setting(&self, entry: SyncEntry) -> Result<Setting, Error> {
+        let config = documents::sync(self.objects.as_ref(), &entry).await?;
+        let destinations = self.log.destinations().await?;
+        let destination = destinations.into_iter().find(|d| d.destination == entry.destination).ok_or_else(|| {
+            Error::NoDestination { destination: entry.destination.to_string() }
+        })?;
+        let described: Destination = documents::destination(self.objects.as_ref(), &destination).await?;
+        let capabilities = capabilities_of(&described);
+        Ok(Setting { entry, config, destination, capabilities })
+    }
+
+    /// Decides what to send without writing anything: what `driftless plan` shows.
+    ///
+    /// # Errors
+    /// As [`Planner::plan`].
+    pub async fn preview(&self, sync: &SyncId) -> Result<Option<Preview>, Error> {
+        let Some(entry) = self.log.sync(sync).await? else { return Ok(None) };
+        let head = self.log.head(sync).await?.filter(|h| h.incarnation == entry.incarnation);
+        let Some(head) = head.filter(|h| h.snapshot.is_some()) else { return Ok(None) };
+        let setting = self.setting(entry).await?;
+        let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &head);
+        let decision = self.decide(&head, &setting, &state).await?;
+        let records = self.payloads(&head, &setting, &decision.net).await?;
+        let sequence = sequence(setting.config.strategy);
+        let rows = lay_out(&decision.net, records, &setting.capabilities, sequence);
+        let calls = rows.calls(&RunId::new("preview"), &setting.capabilities, inspects(&head, &setting));
+        Ok(Some(Preview {
+            counts: counts(&decision.net, &rows),
+            sample: decision.net.sends.iter().map(|s| s.key_hash).chain(removed(&decision.net)).take(10).collect(),
+            held: decision.run_hold.map(|(_, reason)| reason),
+            list: decision.a_size,
+            strategy: strategy_of(setting.config.strategy).to_owned(),
+            rate: setting.capabilities.rate,
+            calls,
+        }))
+    }
+
+    async fn run(&self, request: &Request, head: &Head, setting: &Setting) -> Result<Planned, Error> {
+        let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), head);
+        let decision = self.decide(head, setting, &state).await?;
+        self.write_holds(head, setting, &decision).await?;
+        if decision.net.is_empty() {
+            return Ok(Planned::InSync);
+        }
+        let wanted = decision.net.sends.len();
+        let records = match self.payloads(head, setting, &decision.net).await {
+            Ok(records) if records.len() == wanted => records,
+            Ok(records) => {
+                let problem = format!("{} of {wanted} records are no longer in the snapshot", wanted - records.len());
+                return self.needs_attention(head, &problem).await;
+            }
+            Err(Error::Snapshot(e)) if e.is_gone() => return self.needs_attention(head, &e.to_string()).await,
+            Err(e) => return Err(e),
+        };
+        let rows = lay_out(&decision.net, records, &setting.capabilities, sequence(setting.config.strategy));
+        let now = self.clock.now();
+        let id = RunId::new(format!("r{}-{}", head.incarnation, self.tokens.token()));
+        for o in &rows.oversized {
+            let reason = "oversized".to_owned();
+            let reject = Reject {
+                key_hash: o.key_hash,
+                attr_hash: o.attr_hash,
+                attempts: 0,
+                last_run: id.clone(),
+                reason,
+                at: now,
+            };
+            self.log.count_reject(&head.sync, &reject).await?;
+        }
+        if rows.rows.is_empty() && decision.net.transfers_due == 0 {
+            return Ok(Planned::InSync);
+        }
+        let inspect = inspects(head, setting) && !rows.rows.is_empty();
+        let calls = rows.calls(&id, &setting.capabilities, inspect);
+        let run = self.run_item(request, head, setting, &decision, &rows, &calls, id, now);
+        self.activate(request, head, setting, run, rows, decision.net, &calls).await
+    }
+
+    #[allow(clippy::too_many_arguments)] // a constructor: one argument a source
+    fn run_item(
+        &self,
+        request: &Request,
+        head: &Head,
+        setting: &Setting,
+        decision: &Decision,
+        rows: &Rows,
+        calls: &[Call],
+        id: RunId,
+        now: Millis,
+    ) -> Run {
+        Run {
+            changeset: names::changeset(&head.sync, &id),
+            id,
+            sync: head.sync.clone(),
+            through: head.version,
+            stamp: head.stamp.clone(),
+            delivered: head.delivered.len(),
+            config: head.config.clone(),
+            calls: u32::try_from(calls.len()).unwrap_or(u32::MAX),
+            phases: calls.iter().map(|c| c.phase).max().unwrap_or(0) + 1,
+            phase: calls.iter().map(|c| c.phase).min().unwrap_or(0),
+            counts: counts(&decision.net, rows),
+            strategy: strategy_of(setting.config.strategy).to_owned(),
+            cause: request.cause.clone(),
+            state: RunState::Open,
+            parkings: 0,
+            progress: (0, now),
+            planned_at: now,
+            deadline: now.plus(setting.config.deadline.as_millis()),
+            committed_at: None,
+            result: None,
+        }
+    }
+
+    /// Run item → changeset → calls → activate → send.
+    #[allow(clippy::too_many_arguments)] // the last step: everything that planning found out
+    async fn activate(
+        &self,
+        request: &Request,
+        head: &Head,
+        setting: &Setting,
+        run: Run,
+        rows: Rows,
+        net: Net,
+        calls: &[Call],
+    ) -> Result<Planned, Error> {
+        let sync = &head.sync;
+        let _: Swap = self.log.put_run(&run).await?;
+        let changeset = Changeset { rows: rows.rows, transfers: net.transfers };
+        self.objects.create(&run.changeset, encode_changeset(&changeset)?).await?;
+        self.log.put_calls(sync, calls).await?;
+        let guard = ActivationGuard {
+            incarnation: head.incarnation,
+            version: head.version,
+            stamp: head.stamp.clone(),
+            epoch: head.config.epoch,
+            delivered: head.delivered.len(),
+        };
+        let expires_at = self.clock.now().plus(TICK_DAYS * DAY_MS).epoch_seconds();
+        let tick = Tick { id: request.tick.clone(), expires_at };
+        if self.log.activate(sync, &run.id, &guard, &tick).await? == Swap::Lost {
+            let abandoned = Run { state: RunState::Abandoned, ..run };
+            let _: Swap = self.log.update_run(&abandoned, &["open"]).await?;
+            return Ok(Planned::Overtaken);
+        }
+        if calls.is_empty() {
+            // Only identifiers change hands: the commit does it.
+            self.hand_over(&setting.entry, run.id.clone()).await?;
+        }
+        self.queue.send(&setting.destination.queue_url, &messages(&run, calls, run.phase)).await?;
+        Ok(Planned::Run { run: run.id, calls: run.calls })
+    }
+
+    async fn needs_attention(&self, head: &Head, problem: &str) -> Result<Planned, Error> {
+        let reason = format!("{problem}; drop a new snapshot, then run `driftless sync now {}`", head.sync);
+        let attention = Attention { reason, since: self.clock.now() };
+        self.log.set_attention(&head.sync, head.incarnation, Some(&attention)).await?;
+        Ok(Planned::NeedsAttention)
+    }
+
+    async fn payloads(&self, head: &Head, setting: &Setting, net: &Net) -> Result<BTreeMap<KeyHash, Record>, Error> {
+        let wanted: BTreeMap<KeyHash, AttrHash> = net.sends.iter().map(|s| (s.key_hash, s.state.attr_hash)).collect();
+        let Some(snapshot) = head.snapshot.as_ref().filter(|_| !wanted.is_empty()) else { return Ok(BTreeMap::new()) };
+        let source = Source::new(self.objects.as_ref(), &snapshot.parts);
+        let spec = ViewSpec::from(&setting.config);
+        Ok(driftless_snapshot::records(&source, &spec, &self.hash_key, &wanted).await?)
+    }
+
+    /// D against A, under holds, horizon, quarantine and the guards of the run.
+    async fn decide(&self, head: &Head, setting: &Setting, state: &SyncState<'_>) -> Result<Decision, Error> {
+        let Touched { mut states, updated_at } = state.touched(None).await?;
+        let deltas = state.deltas().await?;
+        let a_size = state.list_size(&deltas).await?;
+        let now = self.clock.now();
+        state.complete(&mut states, &deltas.keys().copied().collect()).await?;
+        let resend = self.resend(head, setting, state, &deltas, &states, now).await?;
+        let keys: BTreeSet<KeyHash> = states.keys().chain(resend.keys()).copied().collect();
+        let a: BTreeMap<KeyHash, AckRow> = state.a_rows(&keys, &deltas, &head.config.fingerprint).await?;
+        let horizon = setting.config.horizon.map(|h| now.plus(-h.as_millis()));
+        let old = |at: &Millis| horizon.is_some_and(|h| *at < h);
+        let beyond_horizon = updated_at.iter().filter(|(_, at)| old(at)).map(|(k, _)| *k).collect();
+        let limit = setting.config.attempt_limit;
+        let rejects = self.log.rejects(&head.sync).await?;
+        let quarantined =
+            rejects.iter().filter(|r| r.attempts >= limit).map(|r| (r.key_hash, r.attr_hash)).collect();
+        let mut holds: BTreeMap<u64, BTreeSet<KeyHash>> = BTreeMap::new();
+        for (number, hold) in &head.holds {
+            holds.insert(*number, driftless_history::read_holds(self.objects.as_ref(), &hold.object).await?);
+        }
+        let named_by = |approved: bool| -> BTreeSet<KeyHash> {
+            let of = |n: &u64| head.holds.get(n).is_some_and(|h| h.approved_at.is_some() == approved);
+            holds.iter().filter(|(n, _)| of(n)).flat_map(|(_, keys)| keys.iter().copied()).collect()
+        };
+        let (mut held, approved) = (named_by(false), named_by(true));
+        let mode = mode(setting.config.mode);
+        let input = |held: &BTreeSet<KeyHash>| {
+            net_changes(&NetInput {
+                d: &states,
+                a: &a,
+                resend: &resend,
+                held,
+                beyond_horizon: &beyond_horizon,
+                quarantined: &quarantined,
+                mode,
+            })
+        };
+        let mut net = input(&held);
+        // Nine per cent a day must not empty a list in a week: what leaves A in this run, but for what a person approved.
+        let leaving = |r: &&Removal| states.get(&r.key_hash).is_some_and(|(_, s)| s.is_none());
+        let unapproved: BTreeSet<KeyHash> =
+            net.removals.iter().filter(leaving).map(|r| r.key_hash).filter(|k| !approved.contains(k)).collect();
+        let allowed = setting.config.guards.max_removals.of(a_size);
+        let mut run_hold = None;
+        if unapproved.len() as u64 > allowed {
+            let reason = format!(
+                "a run would remove {} of {a_size} members, {allowed} allowed (max_removals)",
+                unapproved.len()
+            );
+            held.extend(&unapproved);
+            net = input(&held);
+            run_hold = Some((unapproved, reason));
+        }
+        let pending: BTreeSet<KeyHash> = net.held.iter().copied().chain(removed(&net)).collect();
+        let over = head.holds.iter().filter(|(n, _)| holds.get(n).is_some_and(|keys| keys.is_disjoint(&pending)));
+        let over = over.map(|(n, h)| (*n, h.object.clone())).collect();
+        Ok(Decision { net, a_size, run_hold, over })
+    }
+
+    /// Members of D that are sent although nothing differs: all of them for `full_then_remove`, what was delivered lately while
+    /// the buffer lasts.
+    async fn resend(
+        &self,
+        head: &Head,
+        setting: &Setting,
+        state: &SyncState<'_>,
+        deltas: &BTreeMap<KeyHash, Option<AckRow>>,
+        states: &driftless_changeset::States,
+        now: Millis,
+    ) -> Result<BTreeMap<KeyHash, RecordState>, Error> {
+        let full = sequence(setting.config.strategy) == Sequence::SendsFirst;
+        let buffer = setting.config.buffer;
+        if (!full && buffer.is_zero()) || !state.made_under(&head.config.fingerprint) {
+            return Ok(BTreeMap::new());
+        }
+        let since = now.plus(-buffer.as_millis());
+        let rows = state.all_rows(deltas).await?;
+        let again = rows.into_iter().filter(|(_, r)| full || r.last_sent_at.is_some_and(|at| at >= since));
+        Ok(again
+            .filter_map(|(k, row)| match states.get(&k) {
+                Some((_, state)) => state.clone().map(|s| (k, s)),
+                None => row.acknowledged.map(|a| {
+                    let s = RecordState { key: row.key, attr_hash: a.attr_hash, identifiers: a.identifiers };
+                    (k, s)
+                }),
+            })
+            .collect())
+    }
+
+    /// A run-level hold is placed before anything is planned around it; holds that hold nobody any more are dropped.
+    async fn write_holds(&self, head: &Head, setting: &Setting, decision: &Decision) -> Result<(), Error> {
+        if let Some((keys, reason)) = &decision.run_hold {
+            let object = names::hold(&head.sync, setting.entry.incarnation, &self.tokens.token());
+            self.objects.create(&object, driftless_history::encode_holds(keys)?).await?;
+            let hold = Hold {
+                object,
+                count: keys.len() as u64,
+                reason: reason.clone(),
+                since: self.clock.now(),
+                approved_at: None,
+            };
+            let number = Head::run_hold(head.version);
+            // Lost: the state moved, or the hold is there; either way activation is checked against what was read.
+            let _: Swap = self.log.place_hold(&head.sync, &head.guard(), number, &hold).await?;
+        }
+        for (number, object) in &decision.over {
+            let _: Swap = self.log.drop_hold(&head.sync, *number, object).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What `driftless plan` shows.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// What would be sent.
+    pub counts: Counts,
+    /// The calls it would take.
+    pub calls: Vec<Call>,
+    /// Key hashes of some records concerned.
+    pub sample: Vec<KeyHash>,
+    /// What the run's guard would hold, and why.
+    pub held: Option<String>,
+    /// Members of the list.
+    pub list: u64,
+    /// The strategy.
+    pub strategy: String,
+    /// The destination's rate budget.
+    pub rate: Option<driftless_config::destination::Rate>,
+}
+
+/// The messages for the open calls of one phase.
+#[must_use]
+pub fn messages(run: &Run, calls: &[Call], phase: u8) -> Vec<Outgoing> {
+    let open = calls.iter().filter(|c| c.phase == phase && c.outcome.is_none());
+    open.map(|c| {
+        let message = Message::Call {
+            sync: run.sync.clone(),
+            run: run.id.clone(),
+            number: c.number,
+            operation: c.operation,
+            first_row: c.first_row,
+            rows: c.rows,
+            changeset: run.changeset.clone(),
+        };
+        Outgoing::from(&message)
+    })
+    .collect()
+}
+
+/// True if the sync plans when enough has changed; ingest asks for it then.
+#[must_use]
+pub fn on_change(config: &Sync) -> Option<&driftless_config::OnChange> {
+    match &config.schedule {
+        Schedule::OnChange(on) => Some(on),
+        _ => None,
+    }
+}
+
+/// First-sync policy `refuse`: nothing is acknowledged yet, and the list can be read.
+fn inspects(head: &Head, setting: &Setting) -> bool {
+    let first = head.history.is_none() && head.delivered.is_empty();
+    first && setting.config.first_sync == FirstSync::Refuse && setting.capabilities.list
+}
+
+fn counts(net: &Net, rows: &Rows) -> Counts {
+    let of = |op| rows.rows.iter().filter(|r| r.operation == op).count() as u64;
+    Counts {
+        adds: of(driftless_model::Operation::Add),
+        updates: of(driftless_model::Operation::Update),
+        removals: of(driftless_model::Operation::Remove),
+        held: net.held.len() as u64 + net.beyond_horizon,
+        quarantined: net.quarantined,
+    }
+}
+
+fn removed(net: &Net) -> impl Iterator<Item = KeyHash> + '_ {
+    net.removals.iter().map(|r| r.key_hash)
+}
+
+const fn sequence(strategy: Strategy) -> Sequence {
+    match strategy {
+        Strategy::FullThenRemove => Sequence::SendsFirst,
+        _ => Sequence::Together,
+    }
+}
+
+/// `auto` is `delta`: it never needs more calls or records than sending the whole list, and never empties it.
+const fn strategy_of(strategy: Strategy) -> &'static str {
+    match strategy {
+        Strategy::FullThenRemove => "full_then_remove",
+        _ => "delta",
+    }
+}
+
+const fn mode(mode: Mode) -> driftless_changeset::Mode {
+    match mode {
+        Mode::Mirror => driftless_changeset::Mode::Mirror,
+        Mode::Upsert => driftless_changeset::Mode::Upsert,
+        Mode::AddOnly => driftless_changeset::Mode::AddOnly,
+        Mode::UpdateOnly => driftless_changeset::Mode::UpdateOnly,
+        Mode::RemoveOnly => driftless_changeset::Mode::RemoveOnly,
+    }
+}

@@ -1,0 +1,193 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use driftless_changeset::{States, aggregate};
+use driftless_deltalog::Deltalog;
+use driftless_deltalog::head::{Head, VersionEntry};
+use driftless_deltalog::item::LogPartition;
+use driftless_history::HistoryFile;
+use driftless_model::{AckRow, AttrHash, KeyHash, Millis, RecordState};
+use driftless_objects::Objects;
+
+use crate::{Error, Result};
+
+/// What the residue and the log versions say, aggregated.
+#[derive(Clone, Debug, Default)]
+pub struct Touched {
+    /// The newest state of each touched record.
+    pub states: States,
+    /// The time of the snapshot that last changed it; absent for residue.
+    pub updated_at: BTreeMap<KeyHash, Millis>,
+}
+
+/// The state of one sync as one read of its head names it.
+pub struct SyncState<'a> {
+    log: &'a dyn Deltalog,
+    objects: &'a dyn Objects,
+    head: &'a Head,
+}
+
+impl<'a> SyncState<'a> {
+    /// The state that `head` names.
+    pub fn new(log: &'a dyn Deltalog, objects: &'a dyn Objects, head: &'a Head) -> Self {
+        Self { log, objects, head }
+    }
+
+    /// The residue and the versions up to `through` (all: `None`), aggregated.
+    ///
+    /// # Errors
+    /// A version whose items do not number what the head says was retired since: read the head again.
+    pub async fn touched(&self, through: Option<u64>) -> Result<Touched> {
+        let mut layers = Vec::new();
+        if let Some(residue) = &self.head.residue {
+            layers.push(driftless_history::read_residue(self.objects, &residue.object).await?);
+        }
+        let mut updated_at = BTreeMap::new();
+        for (number, entry) in &self.head.versions {
+            if through.is_some_and(|t| *number > t) {
+                break;
+            }
+            let items = self.log.items(&self.partition(*number, entry), entry.count).await?;
+            updated_at.extend(items.iter().map(|(k, i)| (*k, i.updated_at)));
+            layers.push(items.into_iter().map(|(k, i)| (k, (i.key.clone(), i.state()))).collect());
+        }
+        Ok(Touched { states: aggregate(layers), updated_at })
+    }
+
+    /// Where the items of a version lie.
+    #[must_use]
+    pub fn partition(&self, number: u64, entry: &VersionEntry) -> LogPartition {
+        LogPartition {
+            sync: self.head.sync.clone(),
+            incarnation: self.head.incarnation,
+            version: number,
+            token: entry.token.clone(),
+        }
+    }
+
+    /// D as two hashes a record, in key-hash order: the history's two hash columns ⊕ `states`.
+    ///
+    /// # Errors
+    /// [`Error::Undefined`] if an uncertain row has no state: an uncertain record always has an entry (DL-3).
+    pub async fn d_digests(&self, states: &States) -> Result<Vec<(KeyHash, AttrHash)>> {
+        let base = match &self.head.history {
+            Some(h) => HistoryFile::open(self.objects, &h.object).await?.digests().await?,
+            None => Vec::new(),
+        };
+        let mut out = Vec::with_capacity(base.len() + states.len());
+        let mut undefined = 0;
+        let mut overlay = states.iter().peekable();
+        let push = |out: &mut Vec<_>, (k, (_, state)): (&KeyHash, &(_, Option<RecordState>))| {
+            out.extend(state.as_ref().map(|s| (*k, s.attr_hash)));
+        };
+        for (k, hash) in base {
+            while let Some(entry) = overlay.next_if(|(o, _)| **o < k) {
+                push(&mut out, entry);
+            }
+            if let Some(entry) = overlay.next_if(|(o, _)| **o == k) {
+                push(&mut out, entry);
+            } else if let Some(hash) = hash {
+                out.push((k, hash));
+            } else {
+                undefined += 1;
+            }
+        }
+        for entry in overlay {
+            push(&mut out, entry);
+        }
+        if undefined > 0 { Err(Error::Undefined { count: undefined }) } else { Ok(out) }
+    }
+
+    /// The rows of A that committed, unfolded runs changed, oldest to newest applied.
+    pub async fn deltas(&self) -> Result<BTreeMap<KeyHash, Option<AckRow>>> {
+        let mut out = BTreeMap::new();
+        for run in &self.head.delivered {
+            out.extend(driftless_history::read_delta(self.objects, &run.object).await?);
+        }
+        Ok(out)
+    }
+
+    /// The history file's rows of the given records, without the deltas.
+    pub async fn base_rows(&self, keys: &BTreeSet<KeyHash>) -> Result<BTreeMap<KeyHash, AckRow>> {
+        match &self.head.history {
+            Some(h) if !keys.is_empty() => Ok(HistoryFile::open(self.objects, &h.object).await?.rows(keys).await?),
+            _ => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// A's rows of the given records: history ⊕ deltas. Under another configuration than the history's the rows carry no
+    /// fingerprint, since there is nothing to compare it with (protocol rule 14); identifiers are kept.
+    pub async fn a_rows(
+        &self,
+        keys: &BTreeSet<KeyHash>,
+        deltas: &BTreeMap<KeyHash, Option<AckRow>>,
+        fingerprint: &str,
+    ) -> Result<BTreeMap<KeyHash, AckRow>> {
+        let mut rows = self.base_rows(keys).await?;
+        for k in keys {
+            match deltas.get(k) {
+                Some(Some(row)) => drop(rows.insert(*k, row.clone())),
+                Some(None) => drop(rows.remove(k)),
+                None => {}
+            }
+        }
+        if !self.made_under(fingerprint) {
+            for row in rows.values_mut() {
+                row.acknowledged = None;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// All of A: for a run that sends more than what changed.
+    pub async fn all_rows(&self, deltas: &BTreeMap<KeyHash, Option<AckRow>>) -> Result<BTreeMap<KeyHash, AckRow>> {
+        let mut rows: BTreeMap<KeyHash, AckRow> = match &self.head.history {
+            Some(h) => HistoryFile::open(self.objects, &h.object).await?.all().await?,
+            None => BTreeMap::new(),
+        };
+        for (k, row) in deltas {
+            match row {
+                Some(row) => drop(rows.insert(*k, row.clone())),
+                None => drop(rows.remove(k)),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// True if the history (and with it every delta) was made under the configuration with this fingerprint, or is empty.
+    #[must_use]
+    pub fn made_under(&self, fingerprint: &str) -> bool {
+        match (&self.head.history, self.head.delivered.last()) {
+            (_, Some(run)) => run.fingerprint == fingerprint,
+            (Some(h), None) => h.fingerprint == fingerprint,
+            (None, None) => true,
+        }
+    }
+
+    /// Adds D's state of records that only the deltas touch: the history's acknowledged one, from before those runs.
+    ///
+    /// Such records were sent although nothing had changed (a full refresh, the buffer); if the send became uncertain, D still
+    /// needs their state.
+    pub async fn complete(&self, states: &mut States, keys: &BTreeSet<KeyHash>) -> Result<()> {
+        let missing: BTreeSet<_> = keys.iter().filter(|k| !states.contains_key(k)).copied().collect();
+        for (k, row) in self.base_rows(&missing).await? {
+            let state = row.acknowledged.map(|a| RecordState {
+                key: row.key.clone(),
+                attr_hash: a.attr_hash,
+                identifiers: a.identifiers,
+            });
+            states.insert(k, (row.key, state));
+        }
+        Ok(())
+    }
+
+    /// Members of the list as far as they are acknowledged or may be there: history rows ± what the deltas added and removed.
+    /// Exact unless a delta changed rows that the history has too, which it counts once.
+    pub async fn list_size(&self, deltas: &BTreeMap<KeyHash, Option<AckRow>>) -> Result<u64> {
+        let keys: BTreeSet<_> = deltas.keys().copied().collect();
+        let known = self.base_rows(&keys).await?;
+        let base = self.head.history.as_ref().map_or(0, |h| h.rows);
+        let added = deltas.iter().filter(|(k, r)| r.is_some() && !known.contains_key(k)).count() as u64;
+        let removed = deltas.iter().filter(|(k, r)| r.is_none() && known.contains_key(k)).count() as u64;
+        Ok((base + added).saturating_sub(removed))
+    }
+}

@@ -17,6 +17,7 @@ The controls (no token; they are not part of the API and are not logged):
     GET    /_control/log?from=N           every request, one JSON object each
     DELETE /_control/log
     GET    /_control/list/{list}          {"size", "records": {identifier: record}}
+    PUT    /_control/list/{list}          {"identifier": "email"}: the field by which this list matches records
     DELETE /_control/list/{list}          empty the list by hand
     POST   /_control/faults               switch faults on (see `Faults`); DELETE switches all off, GET shows them
 
@@ -104,6 +105,7 @@ class Lists:
 
     def __init__(self, identifier, limit, log):
         self.identifier = identifier
+        self.identifiers = {}
         self.limit = limit
         self.lists = {}
         self.faults = Faults()
@@ -116,18 +118,22 @@ class Lists:
         if self.file:
             self.file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
-    def name(self, record):
-        value = record.get(self.identifier) if isinstance(record, dict) else None
-        return None if value is None or value == "" else str(value)
+    def name(self, name, record):
+        """What a record of a list is matched by, or None."""
+        field = self.identifiers.get(name, self.identifier)
+        value = record.get(field) if isinstance(record, dict) else None
+        if value is None or value == "":
+            return None
+        return value if isinstance(value, str) else json.dumps(value)
 
-    def check(self, records):
+    def check(self, name, records):
         """The error of each row, by position, or None."""
         errors = []
         for record in records:
-            name = self.name(record)
-            if name is None:
-                errors.append({"status": "error", "code": "missing_identifier", "message": f"{self.identifier} is missing"})
-            elif self.faults.rejects(name):
+            identifier = self.name(name, record)
+            if identifier is None:
+                errors.append({"status": "error", "code": "missing_identifier", "message": "the identifier is missing"})
+            elif self.faults.rejects(identifier):
                 code = self.faults.set["reject_code"] or "invalid"
                 errors.append({"status": "error", "code": code, "message": "this record is refused"})
             else:
@@ -140,9 +146,9 @@ class Lists:
             if error:
                 continue
             if op == "remove":
-                members.pop(self.name(record), None)
+                members.pop(self.name(name, record), None)
             else:
-                members[self.name(record)] = record
+                members[self.name(name, record)] = record
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -246,14 +252,14 @@ class Handler(BaseHTTPRequestHandler):
         except (ValueError, KeyError, TypeError):
             return 400, {"error": "the body is not {\"records\": [...]}"}, (), None
         entry["records"] = len(records)
-        entry["identifiers"] = [store.name(record) for record in records]
+        entry["identifiers"] = [store.name(parts[1], record) for record in records]
         if len(records) > store.limit:
             return 413, {"error": f"at most {store.limit} records"}, (), None
         return self.change(op, parts[1], records, entry)
 
     def change(self, op, name, records, entry):
         store, faults = self.server.store, self.server.store.faults
-        errors = store.check(records)
+        errors = store.check(name, records)
         if faults.set["all_or_nothing"] and any(errors):
             return 422, {"error": "the batch holds a bad row"}, (), None
         fault = faults.due("status", op, entry["identifiers"])
@@ -298,6 +304,9 @@ class Handler(BaseHTTPRequestHandler):
                 case ("GET", ["list"], [name]):
                     members = store.lists.get(name, {})
                     reply = {"size": len(members), "records": dict(members)}
+                case ("PUT", ["list"], [name]):
+                    store.identifiers[name] = json.loads(body)["identifier"]
+                    reply = {}
                 case ("DELETE", ["list"], [name]):
                     store.lists.pop(name, None)
                     reply = {}

@@ -68,6 +68,8 @@ pub struct Batch<'a> {
     pub records: Vec<Record>,
     /// For deferring.
     pub queue: &'a dyn Queue,
+    /// The URL of the queue that they came from.
+    pub queue_url: &'a str,
     /// For rejects.
     pub rejects: &'a dyn RejectSink,
     /// Tells when to stop.
@@ -159,11 +161,7 @@ impl Batch<'_> {
     async fn defer(&self, record: &Record, after: Duration) {
         let whole = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
         let seconds = u32::try_from(whole).unwrap_or(u32::MAX).min(VISIBILITY_SECONDS);
-        let deferred = async {
-            let url = self.queue.queue_url(&record.queue).await?;
-            self.queue.defer(&url, &record.receipt, seconds).await
-        };
-        if let Err(error) = deferred.await {
+        if let Err(error) = self.queue.defer(self.queue_url, &record.receipt, seconds).await {
             // It comes back when the queue's visibility timeout ends: earlier or later than asked, not lost.
             tracing::warn!(message_id = %record.message_id, %error, "a message could not be deferred");
         }
@@ -240,7 +238,14 @@ mod tests {
             }
             records
         });
-        let batch = Batch { records, queue: &queue, rejects: sink, clock: &*clock, stop_at: Millis(stop_at * 1000) };
+        let batch = Batch {
+            records,
+            queue: &queue,
+            queue_url: "memory:q",
+            rejects: sink,
+            clock: &*clock,
+            stop_at: Millis(stop_at * 1000),
+        };
         let response = block_on(drive_batch(batch, &Obedient(Arc::clone(&clock))));
         (response, queue, clock)
     }
@@ -301,7 +306,14 @@ mod tests {
             body: Some("retry".into()),
             receive_count: 1,
         };
-        let batch = Batch { records: vec![record], queue: &queue, rejects: &sink, clock: &clock, stop_at: Millis(1) };
+        let batch = Batch {
+            records: vec![record],
+            queue: &queue,
+            queue_url: "memory:q",
+            rejects: &sink,
+            clock: &clock,
+            stop_at: Millis(1),
+        };
         let response = block_on(drive_batch(batch, &Obedient(Arc::new(Seconds::default()))));
         assert!(response.failed.is_empty());
         assert_eq!(sink.kept.into_inner().unwrap().len(), 1);

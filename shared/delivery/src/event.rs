@@ -7,7 +7,7 @@ pub struct Record {
     pub message_id: String,
     /// Identifies this receipt of it, for [`crate::Queue::defer`].
     pub receipt: String,
-    /// The queue's name, the last part of its ARN.
+    /// The queue's name, the last part of its ARN; empty if that was not told.
     pub queue: String,
     /// The body; `None` if the record came without one.
     pub body: Option<String>,

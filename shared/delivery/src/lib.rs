@@ -12,6 +12,8 @@
 //!
 //! What does not belong here: what a message makes a function do, and reading or writing any state.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod batch;
 mod error;
 mod event;

@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn our_own_messages_share_the_queue() {
-        let message = Message::Ingest { dataset: "acme/c".parse().unwrap(), sync: None, cause: "tick".into() };
+        let message = Message::Sweep { sync: None, run: None };
         assert_eq!(Incoming::parse(&message.to_body()), Ok(Incoming::Message(message)));
     }
 

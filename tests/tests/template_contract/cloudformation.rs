@@ -1,4 +1,4 @@
-//! A small reader of CloudFormation templates: short tags become their long form, and a value that comes from a parameter
+//! A small reader of `CloudFormation` templates: short tags become their long form, and a value that comes from a parameter
 //! becomes the parameter's default, also across nested stacks.
 
 use std::{

@@ -24,6 +24,12 @@ pub enum Error {
         /// The object key or prefix.
         key: String,
     },
+    /// The bucket itself does not exist.
+    #[error("bucket {bucket} does not exist; is the stack deployed and the stage right?")]
+    NoBucket {
+        /// Its name.
+        bucket: String,
+    },
     /// The store did not answer, or answered that it cannot now.
     #[error("the object store is not available for {operation}")]
     Unavailable {
@@ -44,7 +50,7 @@ impl Error {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::NotFound { .. } | Self::Replaced { .. } => Disposition::Reject,
-            Self::Denied { .. } => Disposition::Fatal,
+            Self::Denied { .. } | Self::NoBucket { .. } => Disposition::Fatal,
             Self::Unavailable { .. } => Disposition::RETRY,
         }
     }

@@ -7,10 +7,16 @@
 //!
 //! What does not belong here: what the bytes mean, and any decision about which object is current.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 mod memory;
 mod port;
+mod s3;
 
 pub use error::{Error, Result};
 pub use memory::MemoryObjects;
 pub use port::{Listed, ObjectMeta, Objects, Written};
+pub use s3::S3Objects;

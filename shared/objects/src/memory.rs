@@ -58,6 +58,12 @@ fn meta(key: &str, at: usize, (modified, bytes): &(Millis, Bytes)) -> ObjectMeta
     }
 }
 
+/// As a listing shows it: S3's has no version ids.
+fn unversioned(mut found: ObjectMeta) -> ObjectMeta {
+    found.object.version_id = None;
+    found
+}
+
 #[async_trait]
 impl Objects for MemoryObjects {
     async fn head(&self, key: &str, version_id: Option<&str>) -> Result<ObjectMeta> {
@@ -65,7 +71,10 @@ impl Objects for MemoryObjects {
     }
 
     async fn read_range(&self, object: &ObjectVersion, range: Range<u64>) -> Result<Bytes> {
-        let (_, bytes) = self.find(&object.key, object.version_id.as_deref())?;
+        let (found, bytes) = self.find(&object.key, object.version_id.as_deref())?;
+        if object.version_id.is_none() && found.object.etag != object.etag {
+            return Err(Error::Replaced { key: object.key.clone() });
+        }
         let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
         let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
         Ok(bytes.slice(start..end))
@@ -89,7 +98,7 @@ impl Objects for MemoryObjects {
             .lock()
             .range(prefix.to_owned()..)
             .take_while(|(k, _)| k.starts_with(prefix))
-            .filter_map(|(k, v)| v.last().map(|last| meta(k, v.len() - 1, last)))
+            .filter_map(|(k, v)| v.last().map(|last| unversioned(meta(k, v.len() - 1, last))))
             .collect())
     }
 

@@ -34,7 +34,8 @@ pub trait Objects: Send + Sync {
     /// Metadata of `key`: of the version given, or of the newest.
     async fn head(&self, key: &str, version_id: Option<&str>) -> Result<ObjectMeta>;
 
-    /// The bytes `range` of the very version named by `object`. Repeatable.
+    /// The bytes `range` of the very version named by `object`, less what lies beyond its end. Repeatable; several ranges
+    /// may be read at a time.
     ///
     /// # Errors
     /// [`crate::Error::Replaced`] where the bucket has no versions and the entity tag differs.
@@ -46,7 +47,8 @@ pub trait Objects: Send + Sync {
     /// Creates an object of ours. Never overwrites (`If-None-Match: *`). Repeatable: a second call says `Existed`.
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Written>;
 
-    /// Every object whose key starts with `prefix`, in key order, newest versions only.
+    /// Every object whose key starts with `prefix`, in key order, newest versions only. A listing names no version ids:
+    /// whoever takes an object up asks [`Objects::head`] for its version first.
     async fn list(&self, prefix: &str) -> Result<Listed>;
 
     /// Deletes an object of ours. Deleting what is not there succeeds.

@@ -1,0 +1,201 @@
+use core::ops::Range;
+use core::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
+use driftless_model::{Millis, ObjectVersion};
+
+use crate::{Error, Listed, ObjectMeta, Objects, Result, Written};
+
+/// How often a create-once write is tried again after `409 ConditionalRequestConflict`, which S3 answers while another
+/// write or a delete of the same key is in progress and which says nothing about the condition
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>, read 2026-07).
+const CONFLICT_RETRIES: usize = 5;
+
+/// The version id of objects that were written while the bucket kept no versions; unlike other ids it can be overwritten.
+const NULL_VERSION: &str = "null";
+
+/// One S3 bucket. Retries, timeouts, endpoint and path style are the client's matter.
+///
+/// No read or write goes through a file or a buffer of ours: callers bound their memory by the ranges they ask for, and
+/// may ask for several at a time through one shared reference.
+#[derive(Clone, Debug)]
+pub struct S3Objects {
+    client: Client,
+    bucket: String,
+}
+
+impl S3Objects {
+    /// The bucket as seen through the client.
+    #[must_use]
+    pub fn new(client: Client, bucket: impl Into<String>) -> Self {
+        Self { client, bucket: bucket.into() }
+    }
+
+    fn error<E>(
+        &self,
+        operation: &'static str,
+        key: &str,
+        version: Option<&str>,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let status = error.raw_response().map(|r| r.status().as_u16());
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+        match (status, code) {
+            (_, Some("NoSuchBucket")) => Error::NoBucket { bucket: self.bucket.clone() },
+            // 405: the version named is a delete marker. `Invalid version id`: it never was one.
+            (Some(404 | 405), _) => not_found(key, version),
+            (Some(400), Some("InvalidArgument")) if version.is_some() => not_found(key, version),
+            (Some(412), _) => Error::Replaced { key: key.to_owned() },
+            (Some(403), _) => Error::Denied { key: key.to_owned() },
+            _ => Error::Unavailable { operation, source: texts(error).into() },
+        }
+    }
+}
+
+fn not_found(key: &str, version: Option<&str>) -> Error {
+    Error::NotFound { key: key.to_owned(), version: version.unwrap_or("latest").to_owned() }
+}
+
+async fn whole(body: ByteStream) -> Result<Bytes> {
+    match body.collect().await {
+        Ok(bytes) => Ok(bytes.into_bytes()),
+        Err(error) => Err(Error::Unavailable { operation: "GetObject", source: texts(&error).into() }),
+    }
+}
+
+/// The texts of an error and its sources. The error itself is not kept: its debug form may hold content.
+fn texts(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |e| e.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn slice(bytes: &Bytes, range: Range<u64>) -> Bytes {
+    let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+    bytes.slice(within(range.start)..within(range.end))
+}
+
+fn millis(at: Option<DateTime>) -> Millis {
+    Millis(at.and_then(|at| at.to_millis().ok()).unwrap_or_default())
+}
+
+fn size(bytes: Option<i64>) -> u64 {
+    bytes.and_then(|b| u64::try_from(b).ok()).unwrap_or_default()
+}
+
+fn etag(quoted: Option<&str>) -> String {
+    quoted.unwrap_or_default().trim_matches('"').to_owned()
+}
+
+#[async_trait]
+impl Objects for S3Objects {
+    async fn head(&self, key: &str, version_id: Option<&str>) -> Result<ObjectMeta> {
+        let request = self.client.head_object().bucket(&self.bucket).key(key);
+        let found = request
+            .set_version_id(version_id.map(ToOwned::to_owned))
+            .send()
+            .await
+            .map_err(|e| self.error("HeadObject", key, version_id, &e))?;
+        Ok(ObjectMeta {
+            object: ObjectVersion {
+                key: key.to_owned(),
+                version_id: found.version_id().map(ToOwned::to_owned),
+                etag: etag(found.e_tag()),
+                size: size(found.content_length()),
+            },
+            modified: millis(found.last_modified().copied()),
+        })
+    }
+
+    async fn read_range(&self, object: &ObjectVersion, range: Range<u64>) -> Result<Bytes> {
+        let end = range.end.min(object.size);
+        if range.start >= end {
+            return Ok(Bytes::new());
+        }
+        let version = object.version_id.as_deref();
+        let pinned = version.is_some_and(|v| v != NULL_VERSION);
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(&object.key)
+            .set_version_id(version.map(ToOwned::to_owned))
+            .set_if_match((!pinned && !object.etag.is_empty()).then(|| format!("\"{}\"", object.etag)))
+            // Both ends of a range are inclusive on the wire.
+            .range(format!("bytes={}-{}", range.start, end - 1))
+            .send()
+            .await
+            .map_err(|e| self.error("GetObject", &object.key, version, &e))?;
+        let ranged = answer.content_range.is_some();
+        let bytes = whole(answer.body).await?;
+        // HTTP lets a server ignore `Range` and answer the whole (RFC 9110 §14.2). S3 does not; stand-ins for it do.
+        Ok(if ranged { bytes } else { slice(&bytes, range.start..end) })
+    }
+
+    async fn read(&self, key: &str) -> Result<Bytes> {
+        let request = self.client.get_object().bucket(&self.bucket).key(key);
+        let answer = request.send().await.map_err(|e| self.error("GetObject", key, None, &e))?;
+        whole(answer.body).await
+    }
+
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<Written> {
+        let mut waits = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(20))
+            .with_max_times(CONFLICT_RETRIES)
+            .with_jitter()
+            .build();
+        loop {
+            let request = self.client.put_object().bucket(&self.bucket).key(key).if_none_match("*");
+            let Err(error) = request.body(bytes.clone().into()).send().await else { return Ok(Written::Created) };
+            match error.raw_response().map(|r| r.status().as_u16()) {
+                // Also after an answer of ours was lost and the client sent again.
+                Some(412) => return Ok(Written::Existed),
+                Some(409) => match waits.next() {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => return Err(self.error("PutObject", key, None, &error)),
+                },
+                _ => return Err(self.error("PutObject", key, None, &error)),
+            }
+        }
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Listed> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let mut pages = request.into_paginator().send();
+        let mut listed = Listed::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| self.error("ListObjectsV2", prefix, None, &e))?;
+            listed.extend(page.contents.unwrap_or_default().into_iter().filter_map(|found| {
+                Some(ObjectMeta {
+                    modified: millis(found.last_modified),
+                    object: ObjectVersion {
+                        version_id: None,
+                        etag: etag(found.e_tag.as_deref()),
+                        size: size(found.size),
+                        key: found.key?,
+                    },
+                })
+            }));
+        }
+        Ok(listed)
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        let request = self.client.delete_object().bucket(&self.bucket).key(key);
+        match request.send().await.map_err(|e| self.error("DeleteObject", key, None, &e)) {
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

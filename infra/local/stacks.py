@@ -93,7 +93,8 @@ def connectors(state, stage, destinations, wishes):
     def one(destination):
         say(f"deploying infra/connector.yaml for the destination {destination}")
         chosen = parameters({**CONNECTOR, "Stage": stage, "DestinationId": destination}, wishes)
-        sam_deploy(state, "infra/connector.yaml", f"driftless-{stage}-to-{destination}", chosen)
+        # A stack's name has no underscore; a destination's may have.
+        sam_deploy(state, "infra/connector.yaml", f"driftless-{stage}-to-{destination}".replace("_", "-"), chosen)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(one, destinations))

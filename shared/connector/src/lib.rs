@@ -1,1 +1,55 @@
-//! driftless-connector
+//! Connectors: the code that talks to the remote systems, and the stack around it.
+//!
+//! A *destination* is a remote system as a file under `destinations/` describes it; its *kind* says which code talks to it.
+//! [`build`] makes the [`Connector`] of one list; [`drive`] delivers a call through it: paced, retried, bisected, never past
+//! its deadline. [`capabilities_of`] says what a destination can do, without secrets or network, for the planner.
+//!
+//! ```text
+//!  drive ── slot ──► Pacer (the rate budget that all invocations share)
+//!    │
+//!    ├─ send ──► Connector (rest, scim) ──► HTTP session ──► the destination
+//!    │             rows → requests            login, limits, which failures
+//!    │             answers → outcomes         exclude that it was applied
+//!    └─ outcomes per row, and why it stopped
+//! ```
+//!
+//! # What holds
+//!
+//! * DL-2 (no early commit): `Delivered` is said only of a row whose request, or whose own result, the destination
+//!   acknowledged. An answer that cannot be read acknowledges nothing.
+//! * DL-3 (nothing lost): every row of a call gets an outcome.
+//! * DL-4 (remove what was sent): a removal sends the identifiers it is given and no others.
+//! * Protocol rule 4: a rejection after an attempt that may have been applied is `Unknown`.
+//! * Protocol rule 16: no request starts that could still run when the claim ends.
+//! * No value of a record, no identifier and no secret appears in a reason, an error, a log or a debug output.
+//!
+//! # What does not belong here
+//!
+//! Queues, claims and stores: a connector does not know that SQS feeds it. Normalisation: rows come as they are to be sent.
+//! Clocks, randomness and tasks: time comes through [`driftless_model::Clock`], waiting through [`Pacer`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod build;
+mod capability;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod contract;
+mod drive;
+mod http;
+mod outcomes;
+mod pacer;
+mod reason;
+mod rest;
+mod scim;
+mod secrets;
+
+pub use build::{BuildError, build, capabilities_of};
+pub use capability::{Acknowledges, Capabilities, Limits};
+pub use contract::{
+    Answer, Answered, Batch, CheckStep, Connector, Failure, Gate, ListState, Member, NoSlot, Open, OutRow, Page,
+};
+pub use drive::{Driven, Stop, Work, drive};
+pub use http::HttpPolicy;
+pub use pacer::{Pacer, PacerError};
+pub use secrets::{FetchedSecrets, MissingSecret, Secrets};

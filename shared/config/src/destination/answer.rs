@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// status, a value in the body, and a value per record. A record's own value wins over the body's, the body's over the
 /// status; what none of them names falls to the defaults by status.
 ///
-/// Defaults: 2xx `delivered`; 429, and 503 with `Retry-After`, `throttled`; 401, 403, 407 `fatal`; 404 and 410 `absent` if
-/// the request carries one record, else `fatal`; 409 on `add` `exists` if it carries one record; 3xx, 405, 406, 415, 426,
+/// Defaults: 2xx `delivered`; 429, and 503 with `Retry-After`, `throttled`; 401, 403, 407 `fatal`; where requests
+/// carry one record (`batch.records: 1`), 404 and 410 `absent` and 409 on `add` `exists`; else 404 and 410 `fatal`; 3xx, 405, 406, 415, 426,
 /// 501 and 505 `fatal`; any other 4xx `rejected`, except 408 `unknown` and 425 `retry`; any other 5xx `unknown`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

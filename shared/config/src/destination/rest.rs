@@ -191,7 +191,7 @@ fn before() -> Vec<Operation> {
 }
 
 /// The request that reads the list, page by page. Its templates see `list`, and `cursor`, `offset` or `page` according to
-/// `next`; `cursor` is none on the first page: `{{ cursor | default(omit) }}`.
+/// `next`. There is no `cursor` on the first page: `{{ cursor | default(omit) }}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListMembers {

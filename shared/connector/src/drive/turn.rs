@@ -1,0 +1,76 @@
+use core::time::Duration;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use driftless_model::{Clock, Millis};
+
+use super::Stop;
+use crate::{Gate, NoSlot, Pacer};
+
+/// Why a request may not go out: the budget could not be asked.
+const PACER_WAIT_MS: i64 = 1_000;
+
+/// Lets requests out one by one: a slot each, and none too late.
+pub(super) struct Turn<'a> {
+    pacer: &'a dyn Pacer,
+    clock: &'a dyn Clock,
+    stop_before: Millis,
+    timeout_ms: i64,
+    /// Why a connector was refused a further request.
+    stop: Mutex<Option<Stop>>,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(pacer: &'a dyn Pacer, clock: &'a dyn Clock, stop_before: Millis, timeout: Duration) -> Self {
+        let timeout_ms = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
+        Self { pacer, clock, stop_before, timeout_ms, stop: Mutex::new(None) }
+    }
+
+    /// Waits for a slot. When it returns, a request may start now.
+    pub(super) async fn enter(&self) -> Result<(), Stop> {
+        if !self.reaches(self.clock.now()) {
+            return Err(Stop::Deadline);
+        }
+        let at = match self.pacer.slot().await {
+            Ok(at) => at,
+            Err(error) => {
+                let until = self.later(PACER_WAIT_MS);
+                return Err(Stop::Throttled { until, reason: error.to_string() });
+            }
+        };
+        if !self.reaches(at) {
+            return Err(Stop::Throttled { until: at, reason: "the rate budget has no slot before the deadline".into() });
+        }
+        self.pacer.sleep_until(at).await;
+        // The slot was reserved and slept for: both take time.
+        if self.reaches(self.clock.now()) { Ok(()) } else { Err(Stop::Deadline) }
+    }
+
+    /// A request that starts then ends before the claim does.
+    pub(super) fn reaches(&self, start: Millis) -> bool {
+        start.plus(self.timeout_ms) <= self.stop_before
+    }
+
+    pub(super) fn later(&self, ms: i64) -> Millis {
+        self.clock.now().plus(ms)
+    }
+
+    pub(super) async fn sleep_until(&self, at: Millis) {
+        self.pacer.sleep_until(at).await;
+    }
+
+    /// Why a request inside a batch was refused, if one was.
+    pub(super) fn stopped(&self) -> Option<Stop> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[async_trait]
+impl Gate for Turn<'_> {
+    async fn pass(&self) -> Result<(), NoSlot> {
+        self.enter().await.map_err(|stop| {
+            *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
+            NoSlot
+        })
+    }
+}

@@ -1,0 +1,173 @@
+use core::{
+    error::Error as _,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use reqwest::{
+    Response,
+    header::{AUTHORIZATION, HeaderValue},
+};
+
+use super::{Http, Outgoing, Reply, Unread, address::ForbiddenAddress, login::Login, login::Tokens};
+use crate::{Answered, Failure, Gate, reason};
+
+/// The requests made on behalf of one batch: each waits for its slot, all are counted.
+pub(crate) struct Session<'a> {
+    http: &'a Http,
+    gate: &'a dyn Gate,
+    timeout: Duration,
+    sent: AtomicU32,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The request did not reach the destination.
+    NotSent { reason: String },
+    /// It may have reached it.
+    NoAnswer { reason: String },
+    /// The issuer of tokens is throttling. The request was not sent.
+    Throttled { after: Option<Duration>, reason: String },
+    /// It must not, or will not, succeed. The request was not sent.
+    Fatal { reason: String },
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(http: &'a Http, gate: &'a dyn Gate, timeout: Duration) -> Self {
+        Self { http, gate, timeout, sent: AtomicU32::new(0) }
+    }
+
+    /// The requests made so far.
+    pub(crate) fn requests(&self) -> u32 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request and reads its answer. A token that is refused is fetched anew, once.
+    pub(crate) async fn send(&self, request: Outgoing) -> Result<Reply, Trouble> {
+        match &self.http.login {
+            Login::None => self.exchange(request).await,
+            Login::Fixed(name, value) => self.exchange(request.header(name.clone(), value.clone())).await,
+            Login::Token(tokens) => {
+                let (token, fresh) = self.token(tokens, None).await?;
+                let reply = self.exchange(request.clone().header(AUTHORIZATION, token.clone())).await?;
+                if reply.status != 401 || fresh {
+                    return Ok(reply);
+                }
+                let (token, _) = self.token(tokens, Some(&token)).await?;
+                self.exchange(request.header(AUTHORIZATION, token)).await
+            }
+        }
+    }
+
+    /// The kept token, unless it is the one that was refused; and whether it was fetched for this.
+    async fn token(&self, tokens: &Tokens, refused: Option<&HeaderValue>) -> Result<(HeaderValue, bool), Trouble> {
+        let mut kept = tokens.kept.lock().await;
+        match kept.as_ref().filter(|token| Some(*token) != refused) {
+            Some(token) => Ok((token.clone(), false)),
+            None => Ok((kept.insert(self.fetch(tokens).await?).clone(), true)),
+        }
+    }
+
+    async fn fetch(&self, tokens: &Tokens) -> Result<HeaderValue, Trouble> {
+        let reply = match self.exchange(tokens.request()).await {
+            Ok(reply) => reply,
+            // A token that was issued and lost does no harm.
+            Err(Trouble::NoAnswer { reason }) => return Err(Trouble::NotSent { reason: format!("token: {reason}") }),
+            Err(other) => return Err(other),
+        };
+        let reason = format!("token: {}", reason::http(reply.status, None));
+        match reply.status {
+            200..=299 => reply.json().ok().and_then(|answer| Tokens::header_of(&answer)).ok_or_else(|| Trouble::NotSent {
+                reason: "token: the issuer's answer has no access_token".into(),
+            }),
+            429 => Err(Trouble::Throttled { after: reply.retry_after(), reason }),
+            500.. | 408 => Err(Trouble::NotSent { reason }),
+            _ => Err(Trouble::Fatal { reason }),
+        }
+    }
+
+    async fn exchange(&self, request: Outgoing) -> Result<Reply, Trouble> {
+        // The slot of the first request was taken by whoever made the session.
+        if self.sent.load(Ordering::Relaxed) > 0 {
+            self.gate.pass().await.map_err(|no_slot| Trouble::NotSent { reason: no_slot.to_string() })?;
+        }
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        let mut builder =
+            self.http.client.request(request.method, request.url).headers(request.headers).timeout(self.timeout);
+        if let Some(body) = request.body {
+            builder = builder.body(body);
+        }
+        let mut response = builder.send().await.map_err(|error| trouble(&error))?;
+        let status = response.status().as_u16();
+        let headers = core::mem::take(response.headers_mut());
+        let body = read(response, self.http.policy.max_answer_bytes).await;
+        Ok(Reply { status, headers, body })
+    }
+}
+
+/// Reads a body up to a limit, whatever its length says.
+async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, Unread> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| Unread::Cut)? {
+        if body.len() + chunk.len() > limit {
+            return Err(Unread::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Only what is known not to have left us counts as not sent. The client's own text is dropped: it has the URL.
+fn trouble(error: &reqwest::Error) -> Trouble {
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        if source.is::<ForbiddenAddress>() {
+            return Trouble::Fatal { reason: ForbiddenAddress.to_string() };
+        }
+        cause = source.source();
+    }
+    let text = |s: &str| s.to_owned();
+    if error.is_builder() {
+        Trouble::Fatal { reason: text("the request cannot be made") }
+    } else if error.is_connect() {
+        // Refused, no such name, no TLS, or connecting took too long.
+        Trouble::NotSent { reason: text("no connection") }
+    } else if error.is_timeout() {
+        Trouble::NoAnswer { reason: text("no answer in time") }
+    } else {
+        Trouble::NoAnswer { reason: text("the connection was cut") }
+    }
+}
+
+impl From<Trouble> for Answered {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::NotSent { reason } => Self::Unavailable { reason },
+            Trouble::NoAnswer { reason } => Self::NoAnswer { reason },
+            Trouble::Throttled { after, reason } => Self::Throttled { after, reason },
+            Trouble::Fatal { reason } => Self::Fatal { reason },
+        }
+    }
+}
+
+/// For requests that change nothing, where an answer that is lost does no harm.
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::NotSent { reason } | Trouble::NoAnswer { reason } => Self::Unavailable { reason },
+            Trouble::Throttled { after, reason } => Self::Throttled { after, reason },
+            Trouble::Fatal { reason } => Self::Fatal { reason },
+        }
+    }
+}
+
+impl Trouble {
+    /// The same for a request that changes nothing: without an answer it was as good as not sent.
+    pub(crate) fn harmless(self) -> Self {
+        match self {
+            Self::NoAnswer { reason } => Self::NotSent { reason },
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! An HTTP API described in configuration: requests are templates, answers are read by rules. Nothing here knows any API.
+
+mod classify;
+mod connector;
+mod list;
+mod lookup;
+mod request;
+mod template;
+
+use core::time::Duration;
+
+use driftless_config::destination::{Batch as Size, RestDestination, RestOperation};
+use driftless_model::Operation;
+
+use crate::{
+    Acknowledges, BuildError, Capabilities, Limits, Secrets,
+    http::{Http, HttpPolicy},
+};
+use classify::Classifier;
+use list::Listing;
+use lookup::Finder;
+use request::{Parts, Request};
+use template::{Book, Templates};
+
+/// A list behind an HTTP API.
+pub(crate) struct Rest {
+    capabilities: Capabilities,
+    http: Http,
+    templates: Templates,
+    list: String,
+    timeout: Duration,
+    add: Option<Way>,
+    /// Absent where updates go out as adds.
+    update: Option<Way>,
+    remove: Option<Way>,
+    finder: Option<Finder>,
+    listing: Option<Listing>,
+}
+
+/// How one operation is done.
+struct Way {
+    request: Request,
+    classifier: Classifier,
+    size: Size,
+}
+
+pub(crate) fn capabilities(config: &RestDestination) -> Capabilities {
+    let limits = |operation| {
+        let size = config.batch_of(config.operation(operation)?);
+        Some(Limits { records: size.records, bytes: size.bytes })
+    };
+    let mut operations = [&config.add, &config.update, &config.remove].into_iter().flatten();
+    let per_record = operations
+        .all(|op| Classifier::new(config.answer_of(op), config.batch_of(op).records.get() == 1, true).per_record());
+    Capabilities {
+        add: limits(Operation::Add),
+        update: limits(Operation::Update),
+        remove: limits(Operation::Remove),
+        list: config.list.is_some(),
+        acknowledges: if per_record { Acknowledges::Record } else { Acknowledges::Batch },
+        repeatable: config.repeatable,
+        rate: config.rate,
+    }
+}
+
+impl Rest {
+    pub(crate) fn new(
+        config: &RestDestination,
+        list: &str,
+        secrets: &dyn Secrets,
+        policy: HttpPolicy,
+    ) -> Result<Self, BuildError> {
+        let mut book = Book::new();
+        let add = Way::compile(&mut book, "add", config, config.add.as_ref())?;
+        let update = Way::compile(&mut book, "update", config, config.update.as_ref())?;
+        let remove = Way::compile(&mut book, "remove", config, config.remove.as_ref())?;
+        let finder = config.lookup.as_ref().map(|l| Finder::compile(&mut book, &config.headers, l)).transpose()?;
+        let listing = config.list.as_ref().map(|l| Listing::compile(&mut book, &config.headers, l)).transpose()?;
+        Ok(Self {
+            capabilities: capabilities(config),
+            http: Http::new(&config.base_url, &config.auth, secrets, policy)?,
+            templates: book.finish(),
+            list: list.to_owned(),
+            timeout: config.timeout.into(),
+            add,
+            update,
+            remove,
+            finder,
+            listing,
+        })
+    }
+
+    fn way(&self, operation: Operation) -> Option<&Way> {
+        match operation {
+            Operation::Add => self.add.as_ref(),
+            Operation::Update => self.update.as_ref().or(self.add.as_ref()),
+            Operation::Remove => self.remove.as_ref(),
+            Operation::Inspect => None,
+        }
+    }
+
+    /// The operation for a record that turned out to be there already, or not to be there.
+    fn other_way(&self, operation: Operation) -> Option<Operation> {
+        match operation {
+            Operation::Add if self.update.is_some() => Some(Operation::Update),
+            Operation::Update if self.update.is_some() && self.add.is_some() => Some(Operation::Add),
+            _ => None,
+        }
+    }
+}
+
+impl Way {
+    fn compile(
+        book: &mut Book,
+        key: &str,
+        config: &RestDestination,
+        operation: Option<&RestOperation>,
+    ) -> Result<Option<Self>, BuildError> {
+        let Some(operation) = operation else { return Ok(None) };
+        let size = config.batch_of(operation);
+        let parts = Parts {
+            key,
+            method: operation.method,
+            path: &operation.path,
+            query: &operation.query,
+            common: &config.headers,
+            headers: &operation.headers,
+            body: operation.body.as_ref(),
+        };
+        let classifier = Classifier::new(config.answer_of(operation), size.records.get() == 1, config.all_or_nothing);
+        Ok(Some(Self { request: Request::compile(book, &parts)?, classifier, size }))
+    }
+}

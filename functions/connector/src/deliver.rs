@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use driftless_changeset::PlannedRow;
 use driftless_connector::{Connector, Driven, ListState, OutRow, Pacer, Stop, Work, drive};
+use driftless_delivery::{Message, Outgoing, Queue};
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::Swap;
 use driftless_deltalog::ledger::{Call, CallOutcome, Claimed, Run, RunState};
-use driftless_delivery::{Message, Outgoing, Queue};
 use driftless_model::{Clock, KeyHash, Millis, Operation, Outcome, RowOutcome, RunId, SyncId, Token, Tokens};
 use driftless_objects::Objects;
 
@@ -110,7 +110,8 @@ impl Delivery {
             let _: Swap = self.log.release(sync, &call, &token, call.maybe).await?;
             return Ok(Delivered::Dropped);
         }
-        let rows = driftless_history::read_rows(self.objects.as_ref(), &item.changeset, call.first_row, call.rows).await?;
+        let rows =
+            driftless_history::read_rows(self.objects.as_ref(), &item.changeset, call.first_row, call.rows).await?;
         let erased = self.erased(sync, call.operation).await?;
         // Claimed first, then the run is read again: closing sets its state, then looks at claims (protocol rule 16).
         let Some(item) = self.open_run(sync, run).await? else {
@@ -191,7 +192,11 @@ impl Delivery {
             Stop::NoAnswer { .. } => Ok(Delivered::Later(self.timing.request_timeout)),
             Stop::Throttled { until, reason } => {
                 let wait = until_from(until, now);
-                if wait <= self.timing.patience { Ok(Delivered::Later(wait)) } else { self.park(run, reason, until).await }
+                if wait <= self.timing.patience {
+                    Ok(Delivered::Later(wait))
+                } else {
+                    self.park(run, reason, until).await
+                }
             }
             Stop::Down { reason } => {
                 let doubled = self.timing.park.saturating_mul(1 << run.parkings.min(16));
@@ -208,11 +213,8 @@ impl Delivery {
     /// Parks the run: its messages are acknowledged, the ledger is the work, and no receive is burnt while the destination is
     /// away. Lost: somebody parked or closed it before.
     async fn park(&self, run: &Run, reason: String, until: Millis) -> Result<Delivered, Error> {
-        let parked = Run {
-            state: RunState::Parked { reason, until: Some(until) },
-            parkings: run.parkings + 1,
-            ..run.clone()
-        };
+        let parked =
+            Run { state: RunState::Parked { reason, until: Some(until) }, parkings: run.parkings + 1, ..run.clone() };
         let _: Swap = self.log.update_run(&parked, &["open"]).await?;
         Ok(Delivered::Parked)
     }

@@ -11,7 +11,7 @@ use driftless_deltalog::item::{ChangeOp, LogItem};
 use driftless_deltalog::registry::SyncEntry;
 use driftless_model::{Clock, DatasetId, IdentifierSet, KeyHash, Millis, RecordKey, SnapshotRef, SyncId, Tokens};
 use driftless_objects::Objects;
-use driftless_snapshot::{Digested, HashKey, Report, Source, View, ViewError, ViewSpec};
+use driftless_snapshot::{Digested, HashKey, Limits, Report, Source, View, ViewError, ViewSpec};
 use driftless_state::{SyncState, Touched, documents, names};
 
 use crate::error::Error;
@@ -56,6 +56,8 @@ pub struct Ingest {
     pub tokens: Arc<dyn Tokens>,
     /// Keys the hashes of record keys and attributes.
     pub hash_key: HashKey,
+    /// What a snapshot's files may ask for.
+    pub limits: Limits,
 }
 
 /// A sync that wants the snapshot, as read at the start of an attempt.
@@ -92,11 +94,12 @@ impl Ingest {
         let mut settled: BTreeSet<SyncId> = BTreeSet::new();
         for _ in 0..ATTEMPTS {
             let entries = self.log.syncs().await?;
-            let mine = entries.into_iter().filter(|e| {
-                e.dataset == *dataset && only.is_none_or(|s| *s == e.sync) && !settled.contains(&e.sync)
-            });
             let mut candidates = Vec::new();
-            for entry in mine {
+            for entry in entries {
+                if entry.dataset != *dataset || only.is_some_and(|s| *s != entry.sync) || settled.contains(&entry.sync)
+                {
+                    continue;
+                }
                 let sync = entry.sync.clone();
                 match self.candidate(entry, snapshot).await? {
                     Ok(candidate) => candidates.push(candidate),
@@ -114,7 +117,8 @@ impl Ingest {
                 done.push((sync, taken));
             }
         }
-        let left = self.log.syncs().await?.iter().filter(|e| e.dataset == *dataset && !settled.contains(&e.sync)).count();
+        let left =
+            self.log.syncs().await?.iter().filter(|e| e.dataset == *dataset && !settled.contains(&e.sync)).count();
         if left == 0 { Ok(done) } else { Err(Error::Contended { syncs: left }) }
     }
 
@@ -152,13 +156,16 @@ impl Ingest {
         candidates: Vec<Candidate>,
         deadline: Millis,
     ) -> Result<Vec<(SyncId, Taken)>, Error> {
-        let source = Source::new(self.objects.as_ref(), &snapshot.parts);
+        let source = Source { objects: self.objects.as_ref(), parts: &snapshot.parts, limits: &self.limits };
         let views: Vec<View<'_>> = candidates.iter().map(|c| View { spec: &c.spec, erased: &c.erased }).collect();
-        let digests = driftless_snapshot::digest(&source, &views, &self.hash_key).await?;
+        let digests = driftless_snapshot::digest(source, &views, &self.hash_key).await?;
         let mut done = Vec::new();
         for (candidate, digested) in candidates.iter().zip(digests) {
             let taken = match digested {
-                Ok(d) => self.append(candidate, snapshot, &source, d, deadline).await?,
+                Ok(d) => {
+                    tell(&candidate.entry.sync, &d.report);
+                    self.append(candidate, snapshot, source, d, deadline).await?
+                }
                 Err(e) => Some(self.needs_attention(candidate, &e).await?),
             };
             if let Some(taken) = taken {
@@ -179,7 +186,7 @@ impl Ingest {
         &self,
         c: &Candidate,
         snapshot: &SnapshotRef,
-        source: &Source<'_>,
+        source: Source<'_>,
         digested: Digested,
         deadline: Millis,
     ) -> Result<Option<Taken>, Error> {
@@ -239,7 +246,8 @@ impl Ingest {
             }
         };
         let held = hold.as_ref().map_or(0, |h| h.count);
-        let taken = Taken::Changed { version, adds: entry.adds, updates: entry.updates, removals: entry.removals, held };
+        let taken =
+            Taken::Changed { version, adds: entry.adds, updates: entry.updates, removals: entry.removals, held };
         let append = Append { snapshot: snapshot.clone(), config: c.entry.config.clone(), entry, hold };
         self.in_time(deadline)?;
         let swap = self.log.append_version(sync, &c.head.guard(), &append).await?;
@@ -257,7 +265,7 @@ impl Ingest {
         state: &SyncState<'_>,
         touched: &Touched,
         snapshot: &SnapshotRef,
-        source: &Source<'_>,
+        source: Source<'_>,
         changes: &Changes,
     ) -> Result<Vec<LogItem>, Error> {
         let updated_at = dated(snapshot);
@@ -329,8 +337,20 @@ impl Ingest {
     }
 }
 
-/// What a report says in one line for the log: counts only.
-#[must_use]
-pub fn summary(report: &Report) -> String {
-    format!("rows={} selected={} duplicate_keys={}", report.rows_read, report.selected, report.duplicate_keys)
+/// Counts, and key hashes of a sample of invalid records; no values.
+fn tell(sync: &SyncId, report: &Report) {
+    let invalid: u64 = report.invalid.values().map(|i| i.count).sum();
+    tracing::info!(
+        sync_id = %sync,
+        rows = report.rows_read,
+        selected = report.selected,
+        null_keys = report.null_keys,
+        duplicate_keys = report.duplicate_keys,
+        invalid,
+        bytes = report.bytes_read,
+        "snapshot read"
+    );
+    for (reason, found) in &report.invalid {
+        tracing::warn!(sync_id = %sync, rule = reason.as_str(), count = found.count, sample = ?found.sample, "invalid records");
+    }
 }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use driftless_config::{Schedule, Sync};
+use driftless_delivery::{Message, Outgoing, Queue};
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{Head, Retired, Swap};
 use driftless_deltalog::item::{ItemFate, VersionRecord};
 use driftless_deltalog::ledger::{Call, Run, RunState};
 use driftless_deltalog::registry::SyncEntry;
-use driftless_delivery::{Message, Outgoing, Queue};
-use driftless_model::{AckRow, Clock, KeyHash, RunId, Millis, SyncId, Token, Tokens};
+use driftless_model::{AckRow, Clock, KeyHash, Millis, RunId, SyncId, Token, Tokens};
 use driftless_objects::Objects;
 use driftless_state::{SyncState, documents, names};
 
@@ -45,6 +45,13 @@ pub struct Keeping {
     pub log: i64,
     /// A run without progress for so long has its open calls queued again; longer than a message stays invisible.
     pub stalled: i64,
+}
+
+impl Default for Keeping {
+    /// Half an hour of grace (functions live 15 minutes), 90 days of log, a quarter of an hour without progress.
+    fn default() -> Self {
+        Self { grace: 30 * 60_000, log: 90 * 86_400_000, stalled: 15 * 60_000 }
+    }
 }
 
 /// What a sweep did to the active run, if there was one.
@@ -113,7 +120,9 @@ impl Janitor {
         let Some(run) = self.log.run(&head.sync, id).await? else { return Ok(Swept::Nothing) };
         let now = self.clock.now();
         match &run.state {
-            RunState::Parked { .. } if head.version > run.through => self.close(&run, "overtaken by a newer snapshot").await,
+            RunState::Parked { .. } if head.version > run.through => {
+                self.close(&run, "overtaken by a newer snapshot").await
+            }
             RunState::Parked { until: Some(until), .. } if *until <= now => self.resume(&run, entry).await,
             RunState::Parked { .. } => Ok(Swept::Waiting),
             RunState::Open => {
@@ -205,9 +214,9 @@ impl Janitor {
 
     async fn queue_calls(&self, run: &Run, calls: &[Call], entry: &SyncEntry) -> Result<Swept, Error> {
         let now = self.clock.now();
-        let due = calls.iter().filter(|c| {
-            c.phase <= run.phase && c.outcome.is_none() && (c.claim.is_none() || c.lease_until < now)
-        });
+        let due = calls
+            .iter()
+            .filter(|c| c.phase <= run.phase && c.outcome.is_none() && (c.claim.is_none() || c.lease_until < now));
         let messages: Vec<Outgoing> = due
             .map(|c| {
                 let message = Message::Call {
@@ -243,7 +252,7 @@ impl Janitor {
     }
 
     async fn ask_for_plan(&self, sync: &SyncId, tick: String, cause: &str) -> Result<(), Error> {
-        let message = Message::Plan { sync: sync.clone(), tick, cause: cause.to_owned() };
+        let message = Message::Plan { sync: sync.clone(), tick, cause: cause.to_owned(), after_ingest: true };
         Ok(self.queue.send(&self.planner_queue, &[Outgoing::from(&message)]).await?)
     }
 

@@ -19,6 +19,9 @@ pub enum Error {
     /// The snapshot's objects could not be read now.
     #[error("the snapshot could not be read")]
     Snapshot(#[from] driftless_snapshot::ReadError),
+    /// The newest snapshot could not be looked up.
+    #[error("the newest snapshot could not be looked up")]
+    Locate(#[from] driftless_snapshot::locate::LocateError),
     /// A message could not be sent.
     #[error("a message could not be queued")]
     Queue(#[from] driftless_delivery::Error),
@@ -40,6 +43,7 @@ impl Error {
             Self::State(e) => e.disposition(),
             Self::History(e) => e.disposition(),
             Self::Snapshot(e) => e.disposition(),
+            Self::Locate(_) => Disposition::RETRY,
             Self::Queue(e) => e.disposition(),
             Self::NoDestination { .. } => Disposition::Fatal,
         }

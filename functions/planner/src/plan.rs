@@ -6,15 +6,15 @@ use std::sync::Arc;
 use driftless_changeset::{Changeset, Net, NetInput, Removal, net_changes};
 use driftless_config::{Destination, FirstSync, Mode, Schedule, Strategy, Sync};
 use driftless_connector::{Capabilities, capabilities_of};
+use driftless_delivery::{Message, Outgoing, Queue};
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{ActivationGuard, Attention, Head, Hold, Swap, Tick};
 use driftless_deltalog::ledger::{Call, Counts, Reject, Run, RunState};
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
-use driftless_delivery::{Message, Outgoing, Queue};
 use driftless_history::encode_changeset;
-use driftless_model::{AckRow, AttrHash, Clock, KeyHash, Millis, RecordState, RunId, SyncId, Tokens};
+use driftless_model::{AckRow, AttrHash, Clock, Disposition, KeyHash, Millis, RecordState, RunId, SyncId, Tokens};
 use driftless_objects::Objects;
-use driftless_snapshot::{HashKey, Record, Source, ViewSpec};
+use driftless_snapshot::{HashKey, Limits, Record, Source, ViewSpec};
 use driftless_state::{SyncState, Touched, documents, names};
 
 use crate::calls::{Rows, Sequence, lay_out};
@@ -34,6 +34,8 @@ pub struct Planner {
     pub tokens: Arc<dyn Tokens>,
     /// Keys the hashes of record keys and attributes.
     pub hash_key: HashKey,
+    /// What a snapshot's files may ask for.
+    pub limits: Limits,
     /// Where ingest requests go.
     pub ingest_queue: String,
     /// Where sweeps are asked for.
@@ -158,9 +160,10 @@ impl Planner {
     async fn setting(&self, entry: SyncEntry) -> Result<Setting, Error> {
         let config = documents::sync(self.objects.as_ref(), &entry).await?;
         let destinations = self.log.destinations().await?;
-        let destination = destinations.into_iter().find(|d| d.destination == entry.destination).ok_or_else(|| {
-            Error::NoDestination { destination: entry.destination.to_string() }
-        })?;
+        let destination = destinations
+            .into_iter()
+            .find(|d| d.destination == entry.destination)
+            .ok_or_else(|| Error::NoDestination { destination: entry.destination.to_string() })?;
         let described: Destination = documents::destination(self.objects.as_ref(), &destination).await?;
         let capabilities = capabilities_of(&described);
         Ok(Setting { entry, config, destination, capabilities })
@@ -206,7 +209,10 @@ impl Planner {
                 let problem = format!("{} of {wanted} records are no longer in the snapshot", wanted - records.len());
                 return self.needs_attention(head, &problem).await;
             }
-            Err(Error::Snapshot(e)) if e.is_gone() => return self.needs_attention(head, &e.to_string()).await,
+            Err(Error::Snapshot(e)) if e.disposition() == Disposition::Reject => {
+                // Gone, or no longer what was ingested: nothing is sent.
+                return self.needs_attention(head, &e.to_string()).await;
+            }
             Err(e) => return Err(e),
         };
         let rows = lay_out(&decision.net, records, &setting.capabilities, sequence(setting.config.strategy));
@@ -318,9 +324,9 @@ impl Planner {
     async fn payloads(&self, head: &Head, setting: &Setting, net: &Net) -> Result<BTreeMap<KeyHash, Record>, Error> {
         let wanted: BTreeMap<KeyHash, AttrHash> = net.sends.iter().map(|s| (s.key_hash, s.state.attr_hash)).collect();
         let Some(snapshot) = head.snapshot.as_ref().filter(|_| !wanted.is_empty()) else { return Ok(BTreeMap::new()) };
-        let source = Source::new(self.objects.as_ref(), &snapshot.parts);
+        let source = Source { objects: self.objects.as_ref(), parts: &snapshot.parts, limits: &self.limits };
         let spec = ViewSpec::from(&setting.config);
-        Ok(driftless_snapshot::records(&source, &spec, &self.hash_key, &wanted).await?)
+        Ok(driftless_snapshot::records(source, &spec, &self.hash_key, &wanted).await?)
     }
 
     /// D against A, under holds, horizon, quarantine and the guards of the run.
@@ -338,8 +344,7 @@ impl Planner {
         let beyond_horizon = updated_at.iter().filter(|(_, at)| old(at)).map(|(k, _)| *k).collect();
         let limit = setting.config.attempt_limit;
         let rejects = self.log.rejects(&head.sync).await?;
-        let quarantined =
-            rejects.iter().filter(|r| r.attempts >= limit).map(|r| (r.key_hash, r.attr_hash)).collect();
+        let quarantined = rejects.iter().filter(|r| r.attempts >= limit).map(|r| (r.key_hash, r.attr_hash)).collect();
         let mut holds: BTreeMap<u64, BTreeSet<KeyHash>> = BTreeMap::new();
         for (number, hold) in &head.holds {
             holds.insert(*number, driftless_history::read_holds(self.objects.as_ref(), &hold.object).await?);

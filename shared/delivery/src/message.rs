@@ -33,6 +33,9 @@ pub enum Message {
         tick: String,
         /// What asks: the schedule, a change, a person.
         cause: String,
+        /// Ingest has looked for the newest snapshot already.
+        #[serde(default, skip_serializing_if = "is_false")]
+        after_ingest: bool,
     },
     /// To a connector: send the rows of one call. Everything but the run and the number repeats the ledger, which wins.
     Call {
@@ -62,6 +65,11 @@ pub enum Message {
     },
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde calls
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 #[derive(Serialize)]
 struct Envelope<'m> {
     v: u32,
@@ -82,10 +90,12 @@ impl Message {
     }
 
     /// The body as it travels. Equal messages have equal bodies.
+    ///
+    /// # Panics
+    /// Never: names, numbers and texts are always representable in JSON.
     #[must_use]
     pub fn to_body(&self) -> String {
-        serde_json::to_string(&Envelope { v: VERSION, message: self })
-            .expect("names, numbers and texts are always representable in JSON")
+        serde_json::to_string(&Envelope { v: VERSION, message: self }).expect("representable in JSON")
     }
 
     /// The message of a body.
@@ -156,7 +166,12 @@ mod tests {
                 r#"{"v":1,"kind":"ingest","dataset":"acme/customers","cause":"schedule","then_plan":"t1"}"#,
             ),
             (
-                Message::Plan { sync: sync.clone(), tick: "2026-01-05T06:00:00Z".into(), cause: "schedule".into() },
+                Message::Plan {
+                    sync: sync.clone(),
+                    tick: "2026-01-05T06:00:00Z".into(),
+                    cause: "schedule".into(),
+                    after_ingest: false,
+                },
                 r#"{"v":1,"kind":"plan","sync":"newsletter","tick":"2026-01-05T06:00:00Z","cause":"schedule"}"#,
             ),
             (

@@ -168,7 +168,7 @@ pub struct Head {
     pub active_run: Option<RunId>,
     /// Committed, not folded yet; oldest first.
     pub delivered: Vec<DeliveredRun>,
-    /// By the version that was held. Run-level holds use the run's `through`.
+    /// By [`Head::snapshot_hold`] or [`Head::run_hold`] of the version that was held.
     pub holds: BTreeMap<u64, Hold>,
     /// Waiting to be stamped and deleted.
     pub retired: Vec<Retired>,
@@ -213,6 +213,18 @@ impl Head {
         }
     }
 
+    /// The number under which the hold of one snapshot's changes is kept: twice its version.
+    #[must_use]
+    pub const fn snapshot_hold(version: u64) -> u64 {
+        version * 2
+    }
+
+    /// The number under which the hold of a run's removals is kept: twice the version it runs through, plus one.
+    #[must_use]
+    pub const fn run_hold(through: u64) -> u64 {
+        through * 2 + 1
+    }
+
     /// The holds that still hold.
     pub fn active_holds(&self) -> impl Iterator<Item = (u64, &Hold)> {
         self.holds.iter().filter(|(_, h)| h.approved_at.is_none()).map(|(v, h)| (*v, h))
@@ -244,6 +256,15 @@ pub struct Append {
     pub entry: VersionEntry,
     /// What a guard held of it.
     pub hold: Option<Hold>,
+}
+
+/// What asked for a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tick {
+    /// Unique to the scheduled time, the change or the request; at most one run is activated for it.
+    pub id: String,
+    /// Epoch seconds after which the claim may be forgotten.
+    pub expires_at: i64,
 }
 
 /// What activation is checked against (protocol rule 8).

@@ -110,6 +110,9 @@ pub struct Run {
     /// How often in a row it was parked: the next wait grows with it.
     #[serde(default)]
     pub parkings: u32,
+    /// Settled calls when a sweep last looked, and when their number last grew: a run without progress is queued again.
+    #[serde(default)]
+    pub progress: (u32, Millis),
     /// When it was planned.
     pub planned_at: Millis,
     /// After this it may be closed from open.

@@ -10,6 +10,11 @@
 //!
 //! What does not belong here: what to send (`driftless-changeset`), file formats (`driftless-history`), queues.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod dynamodb;
 pub mod error;
 pub mod head;
 pub mod item;
@@ -18,6 +23,7 @@ mod memory;
 pub mod port;
 pub mod registry;
 
+pub use dynamodb::DynamoDeltalog;
 pub use error::{Error, Result};
 pub use memory::MemoryDeltalog;
 pub use port::Deltalog;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use driftless_model::{AttrHash, DatasetId, DestinationId, KeyHash, Millis, RunId, SnapshotRef, SyncId, Token};
 
 use crate::head::{
-    ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap,
+    ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
     transition as head,
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
@@ -34,6 +34,7 @@ struct Table {
     rejects: BTreeMap<(SyncId, KeyHash, AttrHash), Reject>,
     input_rejects: BTreeMap<(String, String), (InputReject, i64)>,
     ticks: BTreeMap<(SyncId, String), i64>,
+    attempts: BTreeMap<LogPartition, Millis>,
     tombstones: BTreeMap<DatasetId, BTreeSet<KeyHash>>,
     next_slot: BTreeMap<DestinationId, Millis>,
 }
@@ -46,8 +47,8 @@ impl Table {
         }
     }
 
-    fn swap_call(&mut self, key: (SyncId, RunId, u32), to: impl FnOnce(&Call) -> Option<Call>) -> Swap {
-        match self.calls.get_mut(&key).and_then(|stored| to(stored).map(|new| *stored = new)) {
+    fn swap_call(&mut self, key: &(SyncId, RunId, u32), to: impl FnOnce(&Call) -> Option<Call>) -> Swap {
+        match self.calls.get_mut(key).and_then(|stored| to(stored).map(|new| *stored = new)) {
             Some(()) => Swap::Done,
             None => Swap::Lost,
         }
@@ -158,8 +159,18 @@ impl Deltalog for MemoryDeltalog {
         Ok(swap)
     }
 
-    async fn activate(&self, sync: &SyncId, run: &RunId, guard: &ActivationGuard) -> Result<Swap> {
-        Ok(self.lock().swap_head(sync, |h| head::try_activate(h, run, guard)))
+    async fn activate(&self, sync: &SyncId, run: &RunId, guard: &ActivationGuard, tick: &Tick) -> Result<Swap> {
+        let mut t = self.lock();
+        let key = (sync.clone(), tick.id.clone());
+        let active = t.heads.get(sync).is_some_and(|h| h.active_run.as_ref() == Some(run));
+        if t.ticks.contains_key(&key) && !active {
+            return Ok(Swap::Lost);
+        }
+        let swap = t.swap_head(sync, |h| head::try_activate(h, run, guard));
+        if swap == Swap::Done {
+            t.ticks.entry(key).or_insert(tick.expires_at);
+        }
+        Ok(swap)
     }
 
     async fn deactivate(&self, sync: &SyncId, run: &RunId) -> Result<Swap> {
@@ -249,6 +260,21 @@ impl Deltalog for MemoryDeltalog {
         Ok(())
     }
 
+    async fn put_attempt(&self, partition: &LogPartition, at: Millis) -> Result<()> {
+        self.lock().attempts.entry(partition.clone()).or_insert(at);
+        Ok(())
+    }
+
+    async fn attempts(&self, sync: &SyncId, before: Millis) -> Result<Vec<LogPartition>> {
+        let t = self.lock();
+        Ok(t.attempts.iter().filter(|(p, at)| p.sync == *sync && **at < before).map(|(p, _)| p.clone()).collect())
+    }
+
+    async fn delete_attempt(&self, partition: &LogPartition) -> Result<()> {
+        self.lock().attempts.remove(partition);
+        Ok(())
+    }
+
     async fn put_version_record(&self, sync: &SyncId, record: &VersionRecord) -> Result<()> {
         let key = (sync.clone(), record.incarnation, record.version);
         self.lock().version_records.insert(key, record.clone());
@@ -322,7 +348,7 @@ impl Deltalog for MemoryDeltalog {
 
     async fn release(&self, sync: &SyncId, call: &Call, token: &Token, maybe: bool) -> Result<Swap> {
         let key = (sync.clone(), call.run.clone(), call.number);
-        Ok(self.lock().swap_call(key, |stored| ledger::try_release(stored, call, token, maybe)))
+        Ok(self.lock().swap_call(&key, |stored| ledger::try_release(stored, call, token, maybe)))
     }
 
     async fn settle(
@@ -334,7 +360,7 @@ impl Deltalog for MemoryDeltalog {
         outcome: &CallOutcome,
     ) -> Result<Swap> {
         let key = (sync.clone(), run.clone(), number);
-        Ok(self.lock().swap_call(key, |stored| ledger::try_settle(stored, token, outcome)))
+        Ok(self.lock().swap_call(&key, |stored| ledger::try_settle(stored, token, outcome)))
     }
 
     async fn count_reject(&self, sync: &SyncId, reject: &Reject) -> Result<()> {
@@ -374,12 +400,8 @@ impl Deltalog for MemoryDeltalog {
         Ok(rejects)
     }
 
-    async fn claim_tick(&self, sync: &SyncId, tick: &str, expires_at: i64) -> Result<bool> {
-        let mut t = self.lock();
-        let key = (sync.clone(), tick.to_owned());
-        let free = !t.ticks.contains_key(&key);
-        t.ticks.entry(key).or_insert(expires_at);
-        Ok(free)
+    async fn tick_claimed(&self, sync: &SyncId, tick: &str) -> Result<bool> {
+        Ok(self.lock().ticks.contains_key(&(sync.clone(), tick.to_owned())))
     }
 
     async fn tombstones(&self, dataset: &DatasetId) -> Result<BTreeSet<KeyHash>> {
@@ -392,5 +414,28 @@ impl Deltalog for MemoryDeltalog {
         let slot = (*next).max(now);
         *next = slot.plus(interval_ms);
         Ok(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{MemoryDeltalog, conformance};
+
+    /// Every future of this store is ready at the first poll.
+    fn at_once<T>(future: impl Future<Output = T>) -> T {
+        futures::FutureExt::now_or_never(future).expect("is ready at once")
+    }
+
+    #[test]
+    fn the_store_in_memory_conforms() {
+        at_once(conformance::all(&MemoryDeltalog::default()));
+    }
+
+    #[test]
+    fn the_store_in_memory_is_deterministic() {
+        let store = MemoryDeltalog::default();
+        for seed in 1..=50 {
+            at_once(conformance::model::agrees(&store, seed, 300));
+        }
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use driftless_model::{AttrHash, DatasetId, DestinationId, KeyHash, Millis, RunId, SnapshotRef, SyncId, Token};
 
 use crate::Result;
-use crate::head::{ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Swap};
+use crate::head::{ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Swap, Tick};
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run, RunState};
 use crate::registry::{DestinationEntry, SyncEntry};
@@ -61,8 +61,10 @@ pub trait Deltalog: Send + Sync {
         guard: &HeadGuard,
         append: &Append,
     ) -> Result<Swap>;
-    /// Makes a run the active one. Condition: no active run ∧ the guard holds.
-    async fn activate(&self, sync: &SyncId, run: &RunId, guard: &ActivationGuard) -> Result<Swap>;
+    /// Makes a run the active one, and claims the tick that asked for it, in one transaction: a tick makes at most one run, and
+    /// a planner that dies before this line has used no tick up (protocol rules 8 and 15). Condition: no active run ∧ the
+    /// guard holds ∧ the tick is not claimed. Success if the run is the active one already.
+    async fn activate(&self, sync: &SyncId, run: &RunId, guard: &ActivationGuard, tick: &Tick) -> Result<Swap>;
     /// Gives up the active run without a commit (it sent nothing). Condition: active run = `run`.
     async fn deactivate(&self, sync: &SyncId, run: &RunId) -> Result<Swap>;
     /// Commit without a fold: appends to `delivered`, clears the active run. Condition: active run = the run ∧ stamp.
@@ -113,6 +115,12 @@ pub trait Deltalog: Send + Sync {
     ) -> Result<()>;
     /// Deletes all items under a token (a losing attempt's, or compacted originals).
     async fn delete_items(&self, partition: &LogPartition) -> Result<()>;
+    /// Announces that an attempt is about to write items under its token, so that what it leaves behind is found. Repeatable.
+    async fn put_attempt(&self, partition: &LogPartition, at: Millis) -> Result<()>;
+    /// Attempts announced before `before`: won, lost and dead ones.
+    async fn attempts(&self, sync: &SyncId, before: Millis) -> Result<Vec<LogPartition>>;
+    /// Forgets an attempt whose version is retired or whose items are deleted.
+    async fn delete_attempt(&self, partition: &LogPartition) -> Result<()>;
     /// Remembers a folded version. Repeatable.
     async fn put_version_record(&self, sync: &SyncId, record: &VersionRecord) -> Result<()>;
     /// Folded versions, newest first.
@@ -134,6 +142,10 @@ pub trait Deltalog: Send + Sync {
     async fn call(&self, sync: &SyncId, run: &RunId, number: u32) -> Result<Option<Call>>;
     /// All calls of a run, by number.
     async fn calls(&self, sync: &SyncId, run: &RunId) -> Result<Vec<Call>>;
+    /// True while a call of the run up to `phase` has no outcome. May be answered from fewer reads than [`Deltalog::calls`].
+    async fn has_open_calls(&self, sync: &SyncId, run: &RunId, phase: u8) -> Result<bool> {
+        Ok(self.calls(sync, run).await?.iter().any(|c| c.phase <= phase && c.outcome.is_none()))
+    }
     /// Takes a call until `lease_until`. Condition: open ∧ (no claim ∨ lease over). If a claim was there, sets `maybe`.
     async fn claim(
         &self,
@@ -171,8 +183,8 @@ pub trait Deltalog: Send + Sync {
 
     // ---- ticks, tombstones, rate budget
 
-    /// Claims a tick. `false`: it was claimed before (protocol rule 15).
-    async fn claim_tick(&self, sync: &SyncId, tick: &str, expires_at: i64) -> Result<bool>;
+    /// True if an activated run has claimed this tick.
+    async fn tick_claimed(&self, sync: &SyncId, tick: &str) -> Result<bool>;
     /// Erased keys of a dataset.
     async fn tombstones(&self, dataset: &DatasetId) -> Result<BTreeSet<KeyHash>>;
     /// Reserves the next free slot of a destination's rate budget and returns its time: slots are `interval_ms` apart,

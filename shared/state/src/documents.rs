@@ -21,6 +21,5 @@ pub async fn destination(objects: &dyn Objects, entry: &DestinationEntry) -> Res
 
 async fn read<T: serde::de::DeserializeOwned>(objects: &dyn Objects, object: &str) -> Result<T> {
     let bytes = objects.read(object).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| Error::Document { object: object.to_owned(), problem: e.to_string() })
+    serde_json::from_slice(&bytes).map_err(|e| Error::Document { object: object.to_owned(), problem: e.to_string() })
 }

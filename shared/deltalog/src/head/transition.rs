@@ -47,7 +47,7 @@ pub fn try_append(head: &Head, guard: &HeadGuard, append: &Append) -> Option<Hea
         new.snapshot = Some(append.snapshot.clone());
         new.config = append.config.clone();
         if let Some(hold) = &append.hold {
-            new.holds.insert(next, hold.clone());
+            new.holds.insert(Head::snapshot_hold(next), hold.clone());
         }
         new.attention = None;
         new

@@ -1,0 +1,197 @@
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use driftless_config::Destination;
+use driftless_connector::{Connector, FetchedSecrets, HttpPolicy, build};
+use driftless_delivery::{Message, Queue, Record, SqsQueue, Verdict};
+use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
+use driftless_deltalog::{Deltalog, DynamoDeltalog};
+use driftless_model::{Clock, DestinationId, SyncId, Tokens};
+use driftless_objects::{Objects, S3Objects};
+use driftless_runtime::{
+    Clients, ConnectorConfig, Deadline, DeliveryOutcome, DeltalogRejects, Function, InitError, Metric, Metrics,
+    ProcessEnv, SecretStore, SecretsManager, Service, SystemClock, UlidTokens, chain,
+};
+use driftless_state::documents;
+
+use crate::{Delivered, Delivery, Error, SharedBudget, Sleep, Timing};
+
+/// Builds the function from its environment. The destination's own configuration is read with the first message, so that
+/// `driftless apply` needs no new deployment.
+///
+/// # Errors
+/// [`InitError`]: a variable is missing; every invocation fails until it is repaired.
+pub async fn init() -> Result<Service, InitError> {
+    let config = ConnectorConfig::from_env(&ProcessEnv)?;
+    let clients = Clients::load().await;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let log: Arc<dyn Deltalog> = Arc::new(DynamoDeltalog::new(clients.dynamodb, &config.common.table));
+    let queue: Arc<dyn Queue> = Arc::new(SqsQueue::new(clients.sqs));
+    let metrics = Arc::new(Metrics::to_stdout(config.common.stage.clone(), "connector", Arc::clone(&clock)));
+    let function = ConnectorFunction {
+        log: Arc::clone(&log),
+        objects: Arc::new(S3Objects::new(clients.s3, &config.common.bucket)),
+        queue: Arc::clone(&queue),
+        tokens: Arc::new(UlidTokens::new(Arc::clone(&clock))),
+        secrets: Arc::new(SecretsManager::new(clients.secrets, Arc::clone(&clock))),
+        clock: Arc::clone(&clock),
+        metrics: Arc::clone(&metrics),
+        destination: config.destination,
+        janitor_queue: config.common.janitor_queue_url.clone(),
+        lease: config.lease,
+        park: config.park,
+        policy: HttpPolicy { allow_private: config.allow_private, ..HttpPolicy::default() },
+        built: Mutex::default(),
+    };
+    let rejects = Arc::new(DeltalogRejects::new(log, Arc::clone(&clock)));
+    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics })
+}
+
+/// A connector and what was read of its destination.
+struct Built {
+    connector: Box<dyn Connector>,
+    described: Destination,
+}
+
+struct ConnectorFunction {
+    log: Arc<dyn Deltalog>,
+    objects: Arc<dyn Objects>,
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    tokens: Arc<dyn Tokens>,
+    secrets: Arc<dyn SecretStore>,
+    metrics: Arc<Metrics>,
+    destination: DestinationId,
+    janitor_queue: String,
+    lease: Duration,
+    park: Duration,
+    policy: HttpPolicy,
+    /// By configuration document and list, so that logins and service descriptions are kept while the process lives.
+    built: Mutex<BTreeMap<(String, String), Arc<Built>>>,
+}
+
+/// Waits by the runtime's timer.
+struct Timer;
+
+#[async_trait]
+impl Sleep for Timer {
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+#[async_trait]
+impl Function for ConnectorFunction {
+    async fn message(&self, body: &str, _: &Record, deadline: Deadline) -> Verdict {
+        let (sync, run, number) = match Message::parse(body) {
+            Ok(Message::Call { sync, run, number, .. }) => (sync, run, number),
+            Ok(other) => return Verdict::Reject { reason: format!("a {} message does not belong here", other.kind()) },
+            Err(malformed) => return malformed.into(),
+        };
+        let built = match self.built(&sync).await {
+            Ok(Some(built)) => built,
+            Ok(None) => return Verdict::Done,
+            Err(problem) => {
+                tracing::error!(sync_id = %sync, problem, "the destination's configuration cannot be used");
+                return Verdict::Retry { after: Some(self.park) };
+            }
+        };
+        let kind = kind_of(&built.described);
+        let delivery = self.delivery(&built.described);
+        let delivered = delivery.call(built.connector.as_ref(), &sync, &run, number, deadline.stop_at).await;
+        match delivered {
+            Ok(delivered) => {
+                tracing::info!(sync_id = %sync, run_id = %run, call = number, outcome = ?delivered, "call worked on");
+                self.tell(kind, &delivered)
+            }
+            Err(error) => {
+                tracing::warn!(sync_id = %sync, run_id = %run, call = number, error = chain(&error), "call failed");
+                Verdict::of(error.disposition(), || chain(&error))
+            }
+        }
+    }
+}
+
+impl ConnectorFunction {
+    fn tell(&self, kind: &str, delivered: &Delivered) -> Verdict {
+        match delivered {
+            Delivered::Settled { delivered, other, requests } => {
+                let records = |outcome| Metric::Records { kind, outcome };
+                self.metrics.put(records(DeliveryOutcome::Delivered), *delivered);
+                self.metrics.put(records(DeliveryOutcome::Rejected), *other);
+                self.metrics.put(Metric::Requests { kind }, u64::from(*requests));
+                Verdict::Done
+            }
+            Delivered::Dropped => Verdict::Done,
+            Delivered::Parked => {
+                self.metrics.put(Metric::RunsParked { kind }, 1);
+                Verdict::Done
+            }
+            Delivered::Later(after) => Verdict::Retry { after: Some(*after) },
+        }
+    }
+
+    fn delivery(&self, described: &Destination) -> Delivery {
+        let interval = described.rate().map(|rate| Duration::from(rate.per) / rate.requests.get());
+        let sleep: Arc<dyn Sleep> = Arc::new(Timer);
+        let pacer = SharedBudget::new(
+            Arc::clone(&self.log),
+            Arc::clone(&self.clock),
+            sleep,
+            self.destination.clone(),
+            interval,
+        );
+        Delivery {
+            log: Arc::clone(&self.log),
+            objects: Arc::clone(&self.objects),
+            queue: Arc::clone(&self.queue),
+            clock: Arc::clone(&self.clock),
+            tokens: Arc::clone(&self.tokens),
+            pacer: Arc::new(pacer),
+            janitor_queue: self.janitor_queue.clone(),
+            timing: Timing {
+                lease: self.lease,
+                request_timeout: described.timeout(),
+                park: self.park,
+                longest_park: self.park * 30,
+                refused_park: self.park * 60,
+                patience: Duration::from_secs(60),
+            },
+        }
+    }
+
+    /// The connector for a sync's list, or nothing if the sync is gone.
+    async fn built(&self, sync: &SyncId) -> Result<Option<Arc<Built>>, String> {
+        let Some((sync, destination)) = self.entries(sync).await.map_err(|e| chain(&e))? else { return Ok(None) };
+        let key = (destination.object.clone(), sync.names.list.clone());
+        if let Some(built) = self.built.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(Some(Arc::clone(built)));
+        }
+        let described = documents::destination(self.objects.as_ref(), &destination).await.map_err(|e| chain(&e))?;
+        let mut secrets = FetchedSecrets::default();
+        for reference in described.secret_refs() {
+            let secret = self.secrets.get(reference.name(), reference.json_key()).await.map_err(|e| chain(&e))?;
+            secrets.insert(reference.clone(), secret);
+        }
+        let connector = build(&described, &key.1, &secrets, self.policy).map_err(|e| chain(&e))?;
+        let built = Arc::new(Built { connector, described });
+        self.built.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&built));
+        Ok(Some(built))
+    }
+
+    async fn entries(&self, sync: &SyncId) -> Result<Option<(SyncEntry, DestinationEntry)>, Error> {
+        let Some(entry) = self.log.sync(sync).await? else { return Ok(None) };
+        let destinations = self.log.destinations().await?;
+        let destination = destinations.into_iter().find(|d| d.destination == self.destination);
+        Ok(destination.filter(|d| d.destination == entry.destination).map(|d| (entry, d)))
+    }
+}
+
+const fn kind_of(described: &Destination) -> &'static str {
+    match described {
+        Destination::Rest(_) => "rest",
+        Destination::Scim(_) => "scim",
+    }
+}

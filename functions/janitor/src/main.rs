@@ -1,0 +1,8 @@
+//! The `janitor` function on Lambda: everything is in the library.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    driftless_runtime::start(driftless_fn_janitor::init).await
+}

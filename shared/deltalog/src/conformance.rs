@@ -1,0 +1,85 @@
+//! What every store must do: the conditions of `protocol.md` §1 and the rules of §2 that are kept at a write.
+//!
+//! Each function takes an empty part of a table: it works on a sync of its own name, so all may run on one table. No function
+//! needs a clock; times are given. [`model::agrees`] compares the store with the one in memory on random histories.
+
+#![allow(clippy::missing_panics_doc)] // a failed expectation is what the suite is for
+
+mod call;
+mod example;
+mod fold;
+mod head;
+mod hold;
+mod log;
+pub mod model;
+mod run;
+mod small;
+
+use crate::Deltalog;
+use crate::head::Swap;
+
+pub use call::*;
+pub use fold::*;
+pub use head::*;
+pub use hold::*;
+pub use log::*;
+pub use run::*;
+pub use small::*;
+
+#[track_caller]
+fn done(swap: crate::Result<Swap>) {
+    assert_eq!(swap.expect("the store answers"), Swap::Done);
+}
+
+#[track_caller]
+fn lost(swap: crate::Result<Swap>) {
+    assert_eq!(swap.expect("the store answers"), Swap::Lost);
+}
+
+/// Everything in this module, one after the other.
+pub async fn all(store: &dyn Deltalog) {
+    a_head_is_created_once_per_incarnation(store).await;
+    rule_1_of_two_writers_of_a_version_one_wins(store).await;
+    rule_1_an_append_is_refused_on_anything_that_moved(store).await;
+    rule_2_the_order_of_an_unchanged_snapshot_is_written(store).await;
+    rule_8_activation_is_refused_on_anything_that_moved(store).await;
+    rule_13_an_erasure_is_a_version_and_a_tombstone_or_neither(store).await;
+    rule_15_a_tick_makes_one_run(store).await;
+    a_run_is_given_up_only_while_it_is_active(store).await;
+    what_needs_attention_belongs_to_one_incarnation(store).await;
+
+    a_commit_needs_its_run_and_its_stamp(store).await;
+    a_fold_commits_and_retires_in_one_write(store).await;
+    a_fold_of_committed_runs_waits_for_the_active_one(store).await;
+    rule_7_a_fold_leaves_holds_and_later_versions_alone(store).await;
+    a_long_chain_folds_and_is_cleared(store).await;
+
+    rule_7_a_hold_is_placed_once_and_keeps_its_approval(store).await;
+    an_approval_is_a_ceiling(store).await;
+    a_hold_is_dropped_by_its_object(store).await;
+
+    rule_1_items_are_read_under_their_own_token(store).await;
+    rule_12_readers_count(store).await;
+    items_are_stamped_and_not_brought_back(store).await;
+    a_large_version_is_read_whole_however_it_was_written(store).await;
+    attempts_are_found_until_they_are_forgotten(store).await;
+
+    a_run_changes_state_only_from_the_states_named(store).await;
+    runs_are_listed_newest_first(store).await;
+    a_rejection_is_counted_once_a_run(store).await;
+    rejects_are_released_by_state_by_record_or_all(store).await;
+
+    rule_3_a_claim_over_an_expired_one_is_maybe(store).await;
+    rule_3_maybe_is_never_taken_back(store).await;
+    rule_16_one_worker_holds_a_call(store).await;
+    an_outcome_is_written_once_by_the_claimer(store).await;
+    calls_are_created_once_and_listed_by_number(store).await;
+    open_calls_are_seen_up_to_a_phase(store).await;
+
+    a_sync_is_registered_by_revision(store).await;
+    destinations_are_registered_by_name(store).await;
+    version_records_are_listed_newest_first(store).await;
+    refused_input_is_kept_by_subject(store).await;
+    slots_of_a_rate_budget_are_apart(store).await;
+    slots_reserved_at_the_same_time_differ(store).await;
+}

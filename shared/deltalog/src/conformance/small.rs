@@ -1,0 +1,120 @@
+//! The registry, version records, refused input and rate budgets.
+
+use driftless_model::Millis;
+use futures::future::join_all;
+
+use super::example::{config, entry, names, run_id, sync};
+use super::{done, lost};
+use crate::Deltalog;
+use crate::item::VersionRecord;
+use crate::ledger::InputReject;
+use crate::registry::{DestinationEntry, SyncEntry};
+
+fn registered(name: &str, revision: u64) -> SyncEntry {
+    SyncEntry {
+        sync: sync(name),
+        dataset: names().dataset,
+        destination: names().destination,
+        incarnation: 1,
+        names: names(),
+        config: config(revision),
+        object: format!("config/{revision}"),
+        paused: false,
+        applied_at: Millis(1),
+        revision,
+    }
+}
+
+/// Condition: absent, or `revision` is the next. Of two people who apply, one is told.
+pub async fn a_sync_is_registered_by_revision(store: &dyn Deltalog) {
+    assert_eq!(store.sync(&sync("reg-b")).await.expect("answers"), None);
+    for _ in 0..2 {
+        done(store.put_sync(&registered("reg-b", 1)).await);
+    }
+    done(store.put_sync(&registered("reg-a", 0)).await);
+    lost(store.put_sync(&SyncEntry { paused: true, ..registered("reg-a", 0) }).await);
+    lost(store.put_sync(&SyncEntry { paused: true, ..registered("reg-b", 1) }).await);
+    lost(store.put_sync(&registered("reg-b", 3)).await);
+    let paused = SyncEntry { paused: true, ..registered("reg-b", 2) };
+    for _ in 0..2 {
+        done(store.put_sync(&paused).await);
+    }
+    lost(store.put_sync(&registered("reg-b", 2)).await);
+    assert_eq!(store.sync(&sync("reg-b")).await.expect("answers"), Some(paused.clone()));
+    assert_eq!(store.syncs().await.expect("lists"), [registered("reg-a", 0), paused]);
+    for _ in 0..2 {
+        store.delete_sync(&sync("reg-b")).await.expect("removes");
+    }
+    assert_eq!(store.syncs().await.expect("lists"), [registered("reg-a", 0)]);
+}
+
+/// The last one written stands.
+pub async fn destinations_are_registered_by_name(store: &dyn Deltalog) {
+    let destination = |name: &str, object: &str| DestinationEntry {
+        destination: name.parse().expect("a valid name"),
+        kind: "rest".into(),
+        object: object.into(),
+        queue_url: "http://127.0.0.1/queue".into(),
+        applied_at: Millis(1),
+    };
+    for entry in [destination("d-b", "1"), destination("d-a", "1"), destination("d-b", "2")] {
+        store.put_destination(&entry).await.expect("registers");
+    }
+    assert_eq!(store.destinations().await.expect("lists"), [destination("d-a", "1"), destination("d-b", "2")]);
+    store.delete_destination(&destination("d-a", "1").destination).await.expect("removes");
+    assert_eq!(store.destinations().await.expect("lists"), [destination("d-b", "2")]);
+}
+
+/// By incarnation, then by number, as numbers.
+pub async fn version_records_are_listed_newest_first(store: &dyn Deltalog) {
+    let sync = sync("records");
+    let record = |incarnation, version: u64| VersionRecord {
+        version,
+        incarnation,
+        entry: entry("t", 1, 3),
+        run: run_id("r1"),
+        folded_at: Millis(50),
+        expires_at: 60,
+    };
+    for (incarnation, version) in [(1, 9), (1, 10), (2, 1), (1, 2), (1, 9)] {
+        store.put_version_record(&sync, &record(incarnation, version)).await.expect("writes");
+    }
+    let expected = [record(2, 1), record(1, 10), record(1, 9), record(1, 2)];
+    assert_eq!(store.version_records(&sync).await.expect("lists"), expected);
+}
+
+/// Repeated by subject, newest first; a subject may be longer than a sort key.
+pub async fn refused_input_is_kept_by_subject(store: &dyn Deltalog) {
+    let long = format!("datasets/{}.parquet", "x".repeat(2_000));
+    let reject =
+        |subject: &str, at| InputReject { subject: subject.into(), reason: "not Parquet".into(), at: Millis(at) };
+    for refused in [reject("a", 1), reject(&long, 3), reject("b", 3), reject("a", 2)] {
+        store.put_input_reject("acme/refused", &refused, 4_000_000_000).await.expect("keeps");
+    }
+    let expected = [reject("b", 3), reject(&long, 3), reject("a", 2)];
+    assert_eq!(store.input_rejects("acme/refused").await.expect("lists"), expected);
+    assert_eq!(store.input_rejects("acme/other").await.expect("lists"), []);
+}
+
+/// One interval apart, never before now, and no bursts after an idle time.
+pub async fn slots_of_a_rate_budget_are_apart(store: &dyn Deltalog) {
+    let destination = "rate".parse().expect("a valid name");
+    let slot = async |now, interval| store.reserve_slot(&destination, Millis(now), interval).await.expect("reserves").0;
+    assert_eq!(slot(1_000, 100).await, 1_000);
+    assert_eq!(slot(1_000, 100).await, 1_100);
+    assert_eq!(slot(1_050, 250).await, 1_200);
+    assert_eq!(slot(1_450, 100).await, 1_450, "the next free slot is now");
+    assert_eq!(slot(9_000, 100).await, 9_000);
+    assert_eq!(slot(9_000, 100).await, 9_100);
+    let other = "rate-2".parse().expect("a valid name");
+    assert_eq!(store.reserve_slot(&other, Millis(5), 100).await.expect("reserves"), Millis(5));
+}
+
+/// Many invocations, one budget.
+pub async fn slots_reserved_at_the_same_time_differ(store: &dyn Deltalog) {
+    let destination = "rate-many".parse().expect("a valid name");
+    let slots = join_all((0..20).map(|_| store.reserve_slot(&destination, Millis(100), 10))).await;
+    let mut slots: Vec<_> = slots.into_iter().map(|slot| slot.expect("reserves").0).collect();
+    slots.sort_unstable();
+    assert!(slots.into_iter().eq((0..20).map(|n| 100 + 10 * n)));
+}

@@ -1,0 +1,122 @@
+//! The writes of the head that must know what it holds before: fold, and clearing what is retired.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use driftless_model::{SyncId, Token};
+
+use super::DynamoDeltalog;
+use super::attribute::{Reader, json, n, s};
+use super::failure::Operation;
+use super::head::{UPDATE, decode};
+use super::key;
+use super::limits::{PATHS_PER_EXPRESSION, RACE_RETRIES};
+use super::table::{Change, Write};
+use crate::head::transition::{retired_by, try_fold};
+use crate::head::{Fold, Head, Retired, Swap};
+use crate::{Error, Result};
+
+impl DynamoDeltalog {
+    /// Reads which versions it retires, then writes once. They cannot change while the stamp is the one that was read:
+    /// ingest only adds above them.
+    pub(super) async fn write_fold(&self, sync: &SyncId, fold: &Fold) -> Result<Swap> {
+        let mut stored = self.read_head(sync).await?;
+        for _ in 0..RACE_RETRIES {
+            let Some(head) = stored else { return Ok(Swap::Lost) };
+            let Some(folded) = try_fold(&head, fold) else { return Ok(Swap::Lost) };
+            if folded == head {
+                return Ok(Swap::Done);
+            }
+            let change = fold_change(&head, &folded, fold)?;
+            match self.table.update(UPDATE, &key::head(sync), change, ReturnValue::None).await? {
+                Write::Done(_) => return Ok(Swap::Done),
+                // Our own write, a lost race, or (where the maps are replaced) an ingest in between: look again.
+                Write::Refused(item) => stored = item.map(|item| decode(sync, &item)).transpose()?,
+            }
+        }
+        Err(raced(UPDATE))
+    }
+
+    /// Takes entries out of the list of retired versions, each only where it was read.
+    pub(super) async fn remove_retired(&self, sync: &SyncId, tokens: &BTreeSet<Token>) -> Result<()> {
+        let mut stored = self.table.get(&key::head(sync)).await?;
+        for _ in 0..RACE_RETRIES {
+            let Some(item) = stored else { return Ok(()) };
+            let retired: Vec<Retired> = Reader::new(&item, "the head").json_list("retired")?;
+            let raw = item.get("retired").and_then(|l| l.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
+            let gone = retired.iter().zip(raw).enumerate().filter(|(_, (r, _))| tokens.contains(&r.entry.token));
+            let gone: Vec<_> = gone.map(|(at, (_, raw))| (at, raw.clone())).take(PATHS_PER_EXPRESSION).collect();
+            if gone.is_empty() {
+                return Ok(());
+            }
+            let paths =
+                |form: fn(usize) -> String, by| gone.iter().map(|(at, _)| form(*at)).collect::<Vec<_>>().join(by);
+            let mut change = Change::new(
+                format!("REMOVE {}", paths(|at| format!("#retired[{at}]"), ", ")),
+                paths(|at| format!("#retired[{at}] = :r{at}"), " AND "),
+                [],
+            );
+            for (at, raw) in gone {
+                change = change.value(&format!(":r{at}"), raw);
+            }
+            stored = match self.table.update(UPDATE, &key::head(sync), change, ReturnValue::AllNew).await? {
+                Write::Done(item) => Some(item),
+                Write::Refused(item) => item,
+            };
+        }
+        Err(raced(UPDATE))
+    }
+}
+
+pub(super) fn raced(operation: Operation) -> Error {
+    let reason = format!("{RACE_RETRIES} writers were faster");
+    Error::Unavailable { operation: operation.name, reason, source: None }
+}
+
+fn fold_change(head: &Head, folded: &Head, fold: &Fold) -> Result<Change> {
+    let retired = retired_by(head, fold).map(|r| json(&r)).collect::<Result<_>>()?;
+    let mut change = Change::new(
+        "SET #stamp = :stamp, #history = :history, #retired = list_append(#retired, :retired)",
+        "#stamp = :from_stamp AND size(#delivered) >= :taken_in AND ",
+        [
+            (":stamp", s(fold.stamp.as_str())),
+            (":history", json(&fold.history)?),
+            (":retired", AttributeValue::L(retired)),
+            (":from_stamp", s(fold.from_stamp.as_str())),
+            (":taken_in", n(fold.delivered)),
+        ],
+    );
+    let mut removed = vec!["#active_run".to_owned()];
+    match &fold.run {
+        Some(run) => {
+            change.condition.push_str("#active_run = :run");
+            change = change.value(":run", s(run.as_str()));
+        }
+        None => change.condition.push_str("attribute_not_exists(#active_run)"),
+    }
+    if let Some(at) = fold.succeeded_at {
+        change = change.and(", #last_succeeded_at = :succeeded").value(":succeeded", n(at.0));
+    }
+    match &fold.residue {
+        Some(residue) => change = change.and(", #residue = :residue").value(":residue", json(residue)?),
+        None => removed.push("#residue".to_owned()),
+    }
+    let versions = head.versions.range(..=fold.through).map(|(v, _)| format!("#versions.#{v}"));
+    let delivered = (0..fold.delivered).map(|at| format!("#delivered[{at}]"));
+    let paths: Vec<_> = versions.chain(delivered).collect();
+    if paths.len() <= PATHS_PER_EXPRESSION {
+        removed.extend(paths);
+    } else {
+        // More than an expression can name: both are replaced, and must be as they were read.
+        let left = folded.versions.iter().map(|(v, e)| Ok((v.to_string(), json(e)?))).collect::<Result<_>>()?;
+        let runs = folded.delivered.iter().map(json).collect::<Result<_>>()?;
+        change.condition.push_str(" AND #version = :version AND size(#delivered) = :delivered_read");
+        change = change
+            .and(", #versions = :versions, #delivered = :delivered")
+            .value(":versions", AttributeValue::M(left))
+            .value(":delivered", AttributeValue::L(runs))
+            .value(":version", n(head.version))
+            .value(":delivered_read", n(head.delivered.len()));
+    }
+    Ok(change.and(&format!(" REMOVE {}", removed.join(", "))))
+}

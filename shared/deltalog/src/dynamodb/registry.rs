@@ -1,0 +1,118 @@
+//! The registry, and the small items: version records, refused input, ticks, tombstones and rate budgets.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::ReturnValue;
+use driftless_model::{DatasetId, DestinationId, KeyHash, Millis, SyncId};
+
+use super::DynamoDeltalog;
+use super::attribute::{Attributes, Reader, json, n};
+use super::failure::Operation;
+use super::fold::raced;
+use super::key::{self, SK};
+use super::limits::RACE_RETRIES;
+use super::table::{Change, Range, Write};
+use crate::Result;
+use crate::head::Swap;
+use crate::item::VersionRecord;
+use crate::ledger::InputReject;
+use crate::registry::{DestinationEntry, SyncEntry};
+
+const PUT: Operation = Operation::small("PutItem");
+const UPDATE: Operation = Operation::small("UpdateItem");
+
+fn decode_sync(item: &Attributes) -> Result<SyncEntry> {
+    Reader::new(item, "a registered sync").json("entry")
+}
+
+impl DynamoDeltalog {
+    pub(super) async fn write_sync(&self, entry: &SyncEntry) -> Result<Swap> {
+        let item = key::sync(&entry.sync).item([("revision", n(entry.revision)), ("entry", json(entry)?)]);
+        let Some(before) = entry.revision.checked_sub(1) else {
+            return Ok(match self.table.put_if_absent(PUT, item).await? {
+                Write::Refused(Some(there)) if decode_sync(&there)? != *entry => Swap::Lost,
+                _ => Swap::Done,
+            });
+        };
+        let values = Attributes::from([(":before".to_owned(), n(before))]);
+        match self.table.put(PUT, item, "attribute_not_exists(#pk) OR #revision = :before", values).await? {
+            Write::Refused(Some(there)) if decode_sync(&there)? != *entry => Ok(Swap::Lost),
+            _ => Ok(Swap::Done),
+        }
+    }
+
+    pub(super) async fn read_sync(&self, sync: &SyncId) -> Result<Option<SyncEntry>> {
+        self.table.get(&key::sync(sync)).await?.map(|item| decode_sync(&item)).transpose()
+    }
+
+    pub(super) async fn read_syncs(&self) -> Result<Vec<SyncEntry>> {
+        self.table.query(key::SYNCS, Range::default()).await?.iter().map(decode_sync).collect()
+    }
+
+    pub(super) async fn write_destination(&self, entry: &DestinationEntry) -> Result<()> {
+        let item = key::destination(&entry.destination).item([("entry", json(entry)?)]);
+        self.table.put(PUT, item, "", Attributes::new()).await.map(|_| ())
+    }
+
+    pub(super) async fn read_destinations(&self) -> Result<Vec<DestinationEntry>> {
+        let items = self.table.query(key::DESTINATIONS, Range::default()).await?;
+        items.iter().map(|item| Reader::new(item, "a registered destination").json("entry")).collect()
+    }
+
+    pub(super) async fn write_version_record(&self, sync: &SyncId, record: &VersionRecord) -> Result<()> {
+        let key = key::version_record(sync, record.incarnation, record.version);
+        self.table.put(PUT, key.item([("record", json(record)?)]), "", Attributes::new()).await.map(|_| ())
+    }
+
+    pub(super) async fn read_version_records(&self, sync: &SyncId) -> Result<Vec<VersionRecord>> {
+        let range = Range { prefix: Some(key::VERSION_PREFIX), newest_first: true, ..Range::default() };
+        let items = self.table.query(&key::sync_partition(sync), range).await?;
+        items.iter().map(|item| Reader::new(item, "a version record").json("record")).collect()
+    }
+
+    pub(super) async fn write_input_reject(&self, dataset: &str, reject: &InputReject, expires_at: i64) -> Result<()> {
+        let key = key::input_reject(dataset, &reject.subject);
+        let item = key.item([("reject", json(reject)?), ("expires_at", n(expires_at))]);
+        self.table.put(PUT, item, "", Attributes::new()).await.map(|_| ())
+    }
+
+    pub(super) async fn read_input_rejects(&self, dataset: &str) -> Result<Vec<InputReject>> {
+        let items = self.table.query(&key::input_reject_partition(dataset), Range::default()).await?;
+        let read = items.iter().map(|item| Reader::new(item, "a refused input").json("reject"));
+        let mut rejects: Vec<InputReject> = read.collect::<Result<_>>()?;
+        rejects.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.subject.cmp(&b.subject)));
+        Ok(rejects)
+    }
+
+    pub(super) async fn is_tick_claimed(&self, sync: &SyncId, tick: &str) -> Result<bool> {
+        Ok(self.table.get(&key::tick(sync, tick)).await?.is_some())
+    }
+
+    pub(super) async fn read_tombstones(&self, dataset: &DatasetId) -> Result<BTreeSet<KeyHash>> {
+        let keys_only = Range { keys_only: true, ..Range::default() };
+        let items = self.table.query(&key::tombstone_partition(dataset), keys_only).await?;
+        items.iter().map(|item| Reader::new(item, "a tombstone").parsed(SK)).collect()
+    }
+
+    /// While slots are ahead of the clock, reserving one is an `ADD` that no other writer can make fail; only the first
+    /// after an idle time sets the clock's.
+    pub(super) async fn next_slot(&self, destination: &DestinationId, now: Millis, interval_ms: i64) -> Result<Millis> {
+        let key = key::rate(destination);
+        let ahead =
+            Change::new("ADD #next :interval", "#next >= :now", [(":interval", n(interval_ms)), (":now", n(now.0))]);
+        let idle = Change::new(
+            "SET #next = :after",
+            "attribute_not_exists(#next) OR #next < :now",
+            [(":after", n(now.plus(interval_ms).0)), (":now", n(now.0))],
+        );
+        for _ in 0..RACE_RETRIES {
+            if let Write::Done(old) = self.table.update(UPDATE, &key, ahead.clone(), ReturnValue::UpdatedOld).await? {
+                return Reader::new(&old, "a rate budget").number("next").map(Millis);
+            }
+            if let Write::Done(_) = self.table.update(UPDATE, &key, idle.clone(), ReturnValue::None).await? {
+                return Ok(now);
+            }
+        }
+        Err(raced(UPDATE))
+    }
+}

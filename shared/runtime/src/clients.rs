@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 
 /// The AWS clients of a function, built once. Every request has limits: the SDK's defaults have none for reading, for an
 /// attempt or for the whole operation (<https://docs.aws.amazon.com/sdk-for-rust/latest/dg/timeouts.html>).
@@ -45,16 +45,19 @@ fn limits(read: Duration, attempt: Duration, operation: Duration) -> TimeoutConf
 impl Clients {
     /// From the environment, as the AWS tools read it: region, credentials, profile, `AWS_ENDPOINT_URL`.
     pub async fn load() -> Self {
-        Self::load_with(None, None).await
+        Self::load_with(None, None, None).await
     }
 
-    /// As [`Self::load`], with a profile and an endpoint that were given by hand.
-    pub async fn load_with(profile: Option<&str>, endpoint: Option<&str>) -> Self {
+    /// As [`Self::load`], with a profile, a region and an endpoint that were given by hand.
+    pub async fn load_with(profile: Option<&str>, region: Option<&str>, endpoint: Option<&str>) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .timeout_config(small())
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
         if let Some(profile) = profile {
             loader = loader.profile_name(profile);
+        }
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region.to_owned()));
         }
         if let Some(endpoint) = endpoint {
             loader = loader.endpoint_url(endpoint);

@@ -33,7 +33,7 @@ pub async fn fold(
                     push(&mut writer, added.as_ref())?;
                 }
                 match changes.next_if(|(key, _)| **key == row.key_hash) {
-                    Some((_, changed)) => push(&mut writer, changed.as_ref())?,
+                    Some((_, new)) => push(&mut writer, new.as_ref())?,
                     None => writer.push(&row)?,
                 }
             }

@@ -160,29 +160,29 @@ impl Source<'_> {
     /// The bytes of each range, in few requests.
     async fn fetch(&self, ranges: &[Range<u64>], key: &str, kind: FileKind) -> Result<Vec<Bytes>> {
         let short = || Error::Malformed { object: key.to_owned(), kind, source: Malformation::NotParquet(None) };
-        let (spans, bytes) = match self {
-            Self::Whole(bytes) => (vec![0..bytes.len() as u64], vec![bytes.clone()]),
+        match self {
+            Self::Whole(bytes) => ranges.iter().map(|range| slice(bytes, 0, range).ok_or_else(short)).collect(),
             Self::Ranges { objects, object } => {
                 let spans = coalesce(ranges);
                 let reads = spans.iter().map(|span| objects.read_range(object, span.clone()));
-                let bytes = try_join_all(reads).await;
-                (spans, bytes.map_err(|source| Error::Fetch { object: key.to_owned(), kind, source })?)
+                let read = try_join_all(reads).await;
+                let read = read.map_err(|source| Error::Fetch { object: key.to_owned(), kind, source })?;
+                let covering = |range: &Range<u64>| {
+                    let mut both = spans.iter().zip(&read);
+                    both.find(|(span, _)| span.start <= range.start && range.end <= span.end)
+                };
+                let part = |range| covering(range).and_then(|(span, bytes)| slice(bytes, span.start, range));
+                ranges.iter().map(|range| part(range).ok_or_else(short)).collect()
             }
-        };
-        ranges
-            .iter()
-            .map(|range| {
-                let (span, bytes) = spans
-                    .iter()
-                    .zip(&bytes)
-                    .find(|(span, _)| span.start <= range.start && range.end <= span.end)
-                    .ok_or_else(short)?;
-                let start = usize::try_from(range.start - span.start).map_err(|_| short())?;
-                let end = usize::try_from(range.end - span.start).map_err(|_| short())?;
-                if end <= bytes.len() { Ok(bytes.slice(start..end)) } else { Err(short()) }
-            })
-            .collect()
+        }
     }
+}
+
+/// The bytes of `range`, out of bytes that begin at `base`; `None` if they end before.
+fn slice(bytes: &Bytes, base: u64, range: &Range<u64>) -> Option<Bytes> {
+    let start = usize::try_from(range.start.checked_sub(base)?).ok()?;
+    let end = usize::try_from(range.end.checked_sub(base)?).ok()?;
+    (start <= end && end <= bytes.len()).then(|| bytes.slice(start..end))
 }
 
 /// The fewest spans that cover the ranges without fetching much between them.

@@ -187,7 +187,7 @@ mod tests {
     fn a_complete_environment_is_read_with_defaults() {
         let config = ConnectorConfig::from_env(&complete()).unwrap();
         assert_eq!(config.common.stage.as_str(), "dev");
-        assert_eq!(config.lease, Duration::from_secs(960));
+        assert_eq!(config.lease, Duration::from_mins(16));
         assert!(!config.allow_private);
         assert_eq!(config.common.queue_url("driftless-dev-to-crm"), "https://sqs.eu/1/driftless-dev-to-crm");
         assert_eq!(IngestConfig::from_env(&complete()).unwrap().hash_secret, "arn:secret");

@@ -1,0 +1,91 @@
+use clap::Args;
+use driftless_config::{Destination, load_project};
+use driftless_connector::{FetchedSecrets, HttpPolicy, build};
+use driftless_model::DestinationId;
+use driftless_state::documents;
+use serde_json::{Value, json};
+
+use crate::Ended;
+use crate::args::Global;
+use crate::ended::Trouble;
+use crate::output::show;
+use crate::progress::Progress;
+use crate::session::Session;
+
+/// Try a destination: login, permission, and whether the list exists.
+///
+/// Reads only. The destination is taken from the project, or from the deployment where the project has none of that name; its
+/// secrets are read with your own AWS credentials.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  driftless check crm
+  driftless check crm --list customers")]
+pub(crate) struct Check {
+    /// The destination.
+    destination: DestinationId,
+    /// The list there. By default those of the syncs that use the destination.
+    #[arg(long)]
+    list: Option<String>,
+}
+
+impl Check {
+    pub(crate) async fn run(&self, session: &Session, global: &Global) -> anyhow::Result<Ended> {
+        let progress = Progress::spinner("checking");
+        let (destination, lists) = self.find(session, global).await?;
+        let mut secrets = FetchedSecrets::default();
+        for reference in destination.secret_refs() {
+            let secret = session.secrets.get(reference.name(), reference.json_key()).await?;
+            secrets.insert(reference.clone(), secret);
+        }
+        let policy = HttpPolicy { allow_private: session.private, ..HttpPolicy::default() };
+        let (mut told, mut text, mut well): (Vec<Value>, String, bool) = (Vec::new(), String::new(), true);
+        for list in lists {
+            progress.say(format!("checking {list}"));
+            let connector = build(&destination, &list, &secrets, policy)?;
+            for step in connector.check().await {
+                let (ok, said) = match step.result {
+                    Ok(found) => (true, found),
+                    Err(why) => (false, why),
+                };
+                well &= ok;
+                text.push_str(&format!("{}  {}: {said}\n", if ok { "ok    " } else { "FAILED" }, step.name));
+                told.push(json!({ "list": list, "step": step.name, "ok": ok, "said": said }));
+            }
+        }
+        drop(progress);
+        show(global.json, &json!({ "destination": self.destination, "ok": well, "steps": told }), || text)?;
+        Ok(if well { Ended::Well } else { Ended::Attention })
+    }
+
+    /// The destination and the lists to try.
+    async fn find(&self, session: &Session, global: &Global) -> anyhow::Result<(Destination, Vec<String>)> {
+        let project = load_project(&global.project);
+        let name = &self.destination;
+        let chosen = |lists: Vec<String>| {
+            let mut lists = self.list.clone().map_or(lists, |list| vec![list]);
+            lists.sort();
+            lists.dedup();
+            if lists.is_empty() { vec![String::new()] } else { lists }
+        };
+        if let Some(destination) = project.destinations.get(name) {
+            let using = project.syncs.values().filter(|s| s.destination == *name);
+            return Ok((destination.clone(), chosen(using.map(|s| s.list.clone().unwrap_or_default()).collect())));
+        }
+        let registered = session.log.destinations().await?.into_iter().find(|d| d.destination == *name);
+        let Some(entry) = registered else {
+            let wrong = project.problems.iter().find(|p| p.file.ends_with(format!("destinations/{name}.yaml")));
+            let trouble = match wrong {
+                Some(problem) => Trouble::usage(problem.to_string(), "mend the file first"),
+                None => Trouble::usage(
+                    format!("there is no destination `{name}`"),
+                    format!("describe it in destinations/{name}.yaml"),
+                ),
+            };
+            return Err(trouble.into());
+        };
+        let destination = documents::destination(session.objects.as_ref(), &entry).await?;
+        let syncs = session.log.syncs().await?;
+        let lists = syncs.into_iter().filter(|s| s.destination == *name).map(|s| s.names.list).collect();
+        Ok((destination, chosen(lists)))
+    }
+}

@@ -1,0 +1,124 @@
+use std::collections::BTreeMap;
+
+use clap::Args;
+use driftless_fn_planner::plan::{Planner, Preview};
+use driftless_model::{Operation, SyncId};
+use driftless_snapshot::Limits;
+use serde_json::{Value, json};
+
+use crate::Ended;
+use crate::output::show;
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::time::{count, minutes};
+
+/// Show what the next run would do, and write nothing.
+///
+/// Adds, updates and removals, the calls they take, how long these take at the destination's rate limit, what a guard would
+/// hold, and a sample of key hashes. Only snapshots that have been taken up count.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  driftless plan newsletter
+  driftless plan newsletter --json")]
+pub(crate) struct Plan {
+    /// The sync.
+    sync: SyncId,
+}
+
+/// The planner over the session's stores. Only [`Planner::preview`] is called: it writes and sends nothing.
+pub(super) async fn planner(session: &Session) -> anyhow::Result<Planner> {
+    Ok(Planner {
+        log: session.log.clone(),
+        objects: session.objects.clone(),
+        queue: session.queue.clone(),
+        clock: session.clock.clone(),
+        tokens: session.tokens.clone(),
+        hash_key: session.hash_key().await?,
+        limits: Limits::default(),
+        ingest_queue: String::new(),
+        janitor_queue: String::new(),
+    })
+}
+
+impl Plan {
+    pub(crate) async fn run(&self, session: &Session, json: bool) -> anyhow::Result<Ended> {
+        let entry = session.entry(&self.sync).await?;
+        let progress = Progress::spinner("planning");
+        let preview = planner(session).await?.preview(&entry.sync).await?;
+        drop(progress);
+        let sync = &self.sync;
+        let Some(preview) = preview else {
+            show(json, &json!({ "sync": sync, "snapshot": false }), || {
+                format!(
+                    "{sync} has taken up no snapshot yet: put one under {} in {}.",
+                    entry.dataset.prefix(),
+                    session.bucket
+                )
+            })?;
+            return Ok(Ended::Well);
+        };
+        show(json, &in_json(sync, &preview), || render(sync, &preview))?;
+        Ok(if preview.held.is_some() { Ended::Attention } else { Ended::Well })
+    }
+}
+
+fn by_operation(preview: &Preview) -> BTreeMap<Operation, u64> {
+    let mut calls = BTreeMap::new();
+    for call in &preview.calls {
+        *calls.entry(call.operation).or_default() += 1;
+    }
+    calls
+}
+
+/// Seconds that the calls take at the rate limit; none where there is no limit.
+#[allow(clippy::cast_precision_loss)] // an estimate
+fn seconds(preview: &Preview) -> Option<f64> {
+    let rate = preview.rate?;
+    Some(preview.calls.len() as f64 * rate.per.as_secs() as f64 / f64::from(rate.requests.get()))
+}
+
+fn in_json(sync: &SyncId, p: &Preview) -> Value {
+    let calls: BTreeMap<&str, u64> = by_operation(p).into_iter().map(|(op, n)| (op.as_str(), n)).collect();
+    json!({
+        "sync": sync, "snapshot": true, "list_size": p.list, "strategy": p.strategy,
+        "adds": p.counts.adds, "updates": p.counts.updates, "removals": p.counts.removals,
+        "held": p.counts.held, "quarantined": p.counts.quarantined, "held_by_this_run": p.held,
+        "calls": p.calls.len(), "calls_by_operation": calls,
+        "minutes": seconds(p).map(|s| s / 60.0), "sample": p.sample,
+    })
+}
+
+fn render(sync: &SyncId, p: &Preview) -> String {
+    let c = &p.counts;
+    if p.calls.is_empty() && c.held == 0 && c.quarantined == 0 {
+        return format!("{sync}: the list of {} equals the selection; a run would send nothing.", count(p.list));
+    }
+    let mut text = format!(
+        "{sync}: {} adds, {} updates and {} removals to a list of {} ({})\n",
+        count(c.adds),
+        count(c.updates),
+        count(c.removals),
+        count(p.list),
+        p.strategy
+    );
+    let calls: Vec<String> = by_operation(p).into_iter().map(|(op, n)| format!("{} {op}", count(n))).collect();
+    let duration = seconds(p).map_or_else(
+        || "no rate limit is configured".to_owned(),
+        |s| format!("at least {} at the rate limit", minutes(s)),
+    );
+    text.push_str(&format!("calls:       {} ({}); {duration}\n", count(p.calls.len() as u64), calls.join(", ")));
+    if c.held > 0 {
+        text.push_str(&format!("held:        {} records\n", count(c.held)));
+    }
+    if let Some(why) = &p.held {
+        text.push_str(&format!("would hold:  {why}; `driftless approve {sync}` after the run has tried\n"));
+    }
+    if c.quarantined > 0 {
+        text.push_str(&format!("quarantined: {} records; `driftless rejects {sync}`\n", count(c.quarantined)));
+    }
+    let sample: Vec<String> = p.sample.iter().map(ToString::to_string).collect();
+    if !sample.is_empty() {
+        text.push_str(&format!("key hashes:  {}\n", sample.join("\n             ")));
+    }
+    text
+}

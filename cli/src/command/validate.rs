@@ -1,0 +1,236 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use comfy_table::Cell;
+use driftless_config::{Destination, Problem, Project, Sync, load_project};
+use driftless_connector::{BuildError, HttpPolicy, MissingSecret, Secrets, build, capabilities_of};
+use driftless_model::SyncId;
+use driftless_snapshot::{Digested, HashKey, Limits, Source, View, ViewError, ViewSpec, check_view};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use crate::Ended;
+use crate::args::Global;
+use crate::ended::Trouble;
+use crate::local_file::LocalFile;
+use crate::output::{figure, show, table};
+use crate::progress::Progress;
+
+/// Check the project, offline.
+///
+/// Reports everything that is wrong at once, each with file, line, column, key and what to do. With `--data`, a Parquet file
+/// is read as ingest would read it: columns, types and SQL are checked, and what each sync would select is counted.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  driftless validate
+  driftless validate --data customers.parquet
+  driftless validate --data customers.parquet --sync newsletter --json")]
+pub(crate) struct Validate {
+    /// A snapshot to check the syncs against.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Check only this sync against the data; for a project with several datasets.
+    #[arg(long, requires = "data")]
+    sync: Option<SyncId>,
+}
+
+/// What is wrong with a project, and what is only worth knowing.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Nothing may be applied while there is any.
+    pub(crate) problems: Vec<Problem>,
+    /// Worth knowing.
+    pub(crate) warnings: Vec<Problem>,
+}
+
+impl Validate {
+    pub(crate) async fn run(&self, global: &Global) -> anyhow::Result<Ended> {
+        let project = load_project(&global.project);
+        let mut found = examine(&project);
+        let mut counted = Vec::new();
+        if let Some(data) = &self.data {
+            let file = LocalFile::open(data)?;
+            let syncs: Vec<(&SyncId, &Sync)> =
+                project.syncs.iter().filter(|(name, _)| self.sync.as_ref().is_none_or(|s| s == *name)).collect();
+            if let Some(sync) = self.sync.as_ref().filter(|_| syncs.is_empty()) {
+                return Err(Trouble::usage(
+                    format!("the project has no valid sync `{sync}`"),
+                    "see `driftless validate`",
+                )
+                .into());
+            }
+            counted = read(&project, &syncs, &file, &mut found).await?;
+        }
+        if !found.problems.is_empty() {
+            return tell(&found, global.json, "the project is not valid");
+        }
+        let (syncs, destinations) = (project.syncs.len(), project.destinations.len());
+        let data: Vec<Value> = counted.iter().map(|(sync, digested)| in_json(sync, digested)).collect();
+        let value = json!({
+            "valid": true, "syncs": syncs, "destinations": destinations,
+            "problems": [], "warnings": found.warnings, "data": data,
+        });
+        show(global.json, &value, || {
+            let mut text: String = found.warnings.iter().map(|w| format!("warning: {w}\n")).collect();
+            text.push_str(&format!("{syncs} syncs and {destinations} destinations are valid.\n"));
+            if !counted.is_empty() {
+                text.push_str(&render(&counted));
+            }
+            text
+        })?;
+        Ok(Ended::Well)
+    }
+}
+
+/// All that can be said of a project without data: its own problems, what a mode asks of its destination, templates.
+pub(crate) fn examine(project: &Project) -> Found {
+    let mut found = Found { problems: project.problems.clone(), warnings: Vec::new() };
+    for (name, destination) in &project.destinations {
+        match built(destination, HttpPolicy { allow_private: true, ..HttpPolicy::default() }) {
+            Ok(()) | Err(BuildError::Flaw { .. }) => {}
+            Err(e) => found.problems.push(project.destination_problem(name, key_of(&e), message(&e), "mend it")),
+        }
+        if let Err(e @ BuildError::Url { .. }) = built(destination, HttpPolicy::default()) {
+            let remedy = "only a local deployment reaches it";
+            found.warnings.push(project.destination_problem(name, key_of(&e), message(&e), remedy));
+        }
+    }
+    for (name, sync) in &project.syncs {
+        let Some(destination) = project.destinations.get(&sync.destination) else { continue };
+        let (needs, can) = (sync.mode.needs(), capabilities_of(destination));
+        let send = can.add.is_some() || can.update.is_some();
+        for (missing, what) in
+            [((needs.add || needs.update) && !send, "add or update"), (needs.remove && can.remove.is_none(), "remove")]
+        {
+            if missing {
+                found.problems.push(project.sync_problem(
+                    name,
+                    "mode",
+                    format!("the destination `{}` does not say how to {what} records", sync.destination),
+                    format!("describe `{}` there, or choose another mode", what.split(' ').next().unwrap_or(what)),
+                ));
+            }
+        }
+    }
+    found.problems.sort();
+    found
+}
+
+/// Any secret will do to see whether a connector can be built.
+struct AnySecret;
+
+impl Secrets for AnySecret {
+    fn secret(&self, _: &driftless_config::SecretRef) -> Result<SecretString, MissingSecret> {
+        Ok(SecretString::from("placeholder"))
+    }
+}
+
+fn built(destination: &Destination, policy: HttpPolicy) -> Result<(), BuildError> {
+    build(destination, "list", &AnySecret, policy).map(|_| ())
+}
+
+fn key_of(error: &BuildError) -> &str {
+    match error {
+        BuildError::Template { key, .. } => key,
+        BuildError::Header { key } | BuildError::Flaw { key, .. } => key,
+        BuildError::Url { .. } => "base_url",
+        _ => "",
+    }
+}
+
+fn message(error: &BuildError) -> String {
+    match error {
+        BuildError::Template { line, what, .. } => format!("line {line} of the template: {what}"),
+        other => driftless_runtime::chain(other),
+    }
+}
+
+/// Reads the file for all syncs at once, as ingest does. What a sync cannot read becomes a problem of that sync.
+async fn read<'p>(
+    project: &Project,
+    syncs: &[(&'p SyncId, &Sync)],
+    file: &LocalFile,
+    found: &mut Found,
+) -> anyhow::Result<Vec<(&'p SyncId, Digested)>> {
+    let progress = Progress::spinner("reading the snapshot");
+    let (parts, limits) = ([file.part()], Limits::default());
+    let source = Source { objects: file, parts: &parts, limits: &limits };
+    let schema = driftless_snapshot::schema(source).await?;
+    let mut specs = Vec::new();
+    for (name, sync) in syncs {
+        let spec = ViewSpec::from(*sync);
+        match check_view(&spec, &schema) {
+            Ok(()) => specs.push((*name, spec)),
+            Err(e) => found.problems.push(view_problem(project, name, &e)),
+        }
+    }
+    let nobody = std::collections::BTreeSet::new();
+    let views: Vec<View<'_>> = specs.iter().map(|(_, spec)| View { spec, erased: &nobody }).collect();
+    // Any key will do: only counts are shown.
+    let digests = driftless_snapshot::digest(source, &views, &HashKey::new([0; 32])).await?;
+    drop(progress);
+    let mut counted = Vec::new();
+    for ((name, _), digested) in specs.iter().zip(digests) {
+        match digested {
+            Ok(digested) => counted.push((*name, digested)),
+            Err(e) => found.problems.push(view_problem(project, name, &e)),
+        }
+    }
+    Ok(counted)
+}
+
+fn view_problem(project: &Project, sync: &SyncId, error: &ViewError) -> Problem {
+    use driftless_snapshot::Use;
+    let key = match error {
+        ViewError::MissingColumn { named_in, .. }
+        | ViewError::AmbiguousColumn { named_in, .. }
+        | ViewError::WrongType { named_in, .. } => match named_in {
+            Use::Key => "key".to_owned(),
+            Use::Field(field) => format!("mapping.{field}"),
+            Use::Prefer => "prefer.column".to_owned(),
+            _ => "selection".to_owned(),
+        },
+        _ => "selection".to_owned(),
+    };
+    project.sync_problem(sync, &key, error.to_string(), "change the sync, or the data")
+}
+
+/// Prints what is wrong.
+pub(crate) fn tell(found: &Found, json: bool, consequence: &str) -> anyhow::Result<Ended> {
+    let value = json!({ "valid": false, "problems": found.problems, "warnings": found.warnings });
+    show(json, &value, || {
+        let lines = |word: &str, all: &[Problem]| all.iter().map(|p| format!("{word}{p}\n")).collect::<String>();
+        let text = lines("", &found.problems) + &lines("warning: ", &found.warnings);
+        let n = found.problems.len();
+        format!("{text}{n} {}; {consequence}.", if n == 1 { "problem" } else { "problems" })
+    })?;
+    Ok(Ended::Invalid)
+}
+
+fn in_json(sync: &SyncId, digested: &Digested) -> Value {
+    let r = &digested.report;
+    let invalid: serde_json::Map<String, Value> =
+        r.invalid.iter().map(|(reason, i)| (reason.as_str().to_owned(), json!(i.count))).collect();
+    json!({
+        "sync": sync, "rows": r.rows_read, "selected": r.selected, "records": digested.rows.len(),
+        "null_keys": r.null_keys, "duplicate_keys": r.duplicate_keys, "invalid": invalid,
+    })
+}
+
+fn render(counted: &[(&SyncId, Digested)]) -> String {
+    let mut t = table(&["sync", "rows", "selected", "records", "duplicate keys", "invalid"]);
+    for (sync, digested) in counted {
+        let r = &digested.report;
+        let invalid: Vec<String> = r.invalid.iter().map(|(why, i)| format!("{} {}", why.as_str(), i.count)).collect();
+        let invalid = if invalid.is_empty() { "0".to_owned() } else { invalid.join(", ") };
+        t.add_row(vec![
+            Cell::new(sync),
+            figure(r.rows_read),
+            figure(r.selected),
+            figure(digested.rows.len() as u64),
+            figure(r.duplicate_keys),
+            Cell::new(invalid),
+        ]);
+    }
+    t.to_string()
+}

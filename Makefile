@@ -61,15 +61,16 @@ unit: ## Unit, property, simulation and template tests
 	@cargo test --locked --workspace
 
 e2e: tools ## End to end on the local cloud (after `make functions`)
-	@cargo test --locked -p driftless-tests --features e2e --test e2e
+	@cargo test --locked --workspace --features driftless-tests/e2e --test e2e
 
 functions: ## The four functions and the driftless command for this machine, in .build/lambda
 	@echo "building the functions and the driftless command"
-	cargo build --locked $(FUNCTION_PACKAGES) -p driftless
+	# The whole workspace, as the tests are built: one selection of features, so that nothing is compiled twice.
+	cargo build --locked --workspace --bins
 	for function in $(FUNCTIONS); do
 		mkdir -p .build/lambda/$$function
 		target=.build/lambda/$$function/bootstrap
-		cp "$(CARGO_TARGET_DIR)/debug/driftless-fn-$$function" $$target.new
+		cp "$(CARGO_TARGET_DIR)/debug/$$function" $$target.new
 		# Without the debug information a deployment uploads a tenth.
 		strip --strip-debug $$target.new 2>/dev/null || true
 		mv $$target.new $$target
@@ -80,7 +81,7 @@ build: tools ## The four functions for AWS: release, arm64, in .build/lambda (th
 	cargo lambda build --locked --release --arm64 $(FUNCTION_PACKAGES) --lambda-dir "$(CARGO_TARGET_DIR)/lambda"
 	for function in $(FUNCTIONS); do
 		mkdir -p .build/lambda/$$function
-		cp "$(CARGO_TARGET_DIR)/lambda/driftless-fn-$$function/bootstrap" .build/lambda/$$function/bootstrap
+		cp "$(CARGO_TARGET_DIR)/lambda/$$function/bootstrap" .build/lambda/$$function/bootstrap
 	done
 	ls -l .build/lambda/*/bootstrap
 

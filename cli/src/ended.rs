@@ -128,7 +128,7 @@ fn remedy(error: &anyhow::Error) -> Option<&'static str> {
         } else if let Some(e) = cause.downcast_ref::<driftless_delivery::Error>() {
             Some(e.disposition())
         } else {
-            cause.downcast_ref::<driftless_runtime::SecretError>().map(|e| e.disposition())
+            cause.downcast_ref().map(driftless_runtime::SecretError::disposition)
         };
         disposition.is_some_and(Disposition::is_retry)
     });

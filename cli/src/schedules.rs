@@ -1,4 +1,4 @@
-//! The schedules of the syncs: one of EventBridge Scheduler each, in the group of the stage, named after the sync.
+//! The schedules of the syncs: one of `EventBridge` Scheduler each, in the group of the stage, named after the sync.
 
 use anyhow::Context;
 use async_trait::async_trait;
@@ -65,7 +65,7 @@ pub(crate) trait Schedules: Send + Sync {
     async fn delete(&self, name: &str) -> anyhow::Result<()>;
 }
 
-/// EventBridge Scheduler.
+/// `EventBridge` Scheduler.
 pub(crate) struct EventBridge {
     client: Client,
     group: String,

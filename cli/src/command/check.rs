@@ -38,7 +38,7 @@ impl Check {
             secrets.insert(reference.clone(), secret);
         }
         let policy = HttpPolicy { allow_private: session.private, ..HttpPolicy::default() };
-        let (mut told, mut text, mut well): (Vec<Value>, String, bool) = (Vec::new(), String::new(), true);
+        let (mut told, mut lines, mut well): (Vec<Value>, Vec<String>, bool) = (Vec::new(), Vec::new(), true);
         for list in lists {
             progress.say(format!("checking {list}"));
             let connector = build(&destination, &list, &secrets, policy)?;
@@ -48,12 +48,12 @@ impl Check {
                     Err(why) => (false, why),
                 };
                 well &= ok;
-                text.push_str(&format!("{}  {}: {said}\n", if ok { "ok    " } else { "FAILED" }, step.name));
+                lines.push(format!("{}  {}: {said}", if ok { "ok    " } else { "FAILED" }, step.name));
                 told.push(json!({ "list": list, "step": step.name, "ok": ok, "said": said }));
             }
         }
         drop(progress);
-        show(global.json, &json!({ "destination": self.destination, "ok": well, "steps": told }), || text)?;
+        show(global.json, &json!({ "destination": self.destination, "ok": well, "steps": told }), || lines.join("\n"))?;
         Ok(if well { Ended::Well } else { Ended::Attention })
     }
 

@@ -76,14 +76,11 @@ impl Erase {
 /// the record was selected.
 async fn erase(session: &Session, entry: &SyncEntry, key: &RecordKey, hash: KeyHash) -> anyhow::Result<(u64, bool)> {
     for _ in 0..ATTEMPTS {
-        let head = match crate::sync_state::head(session, entry).await? {
-            Some(head) => head,
-            None => {
-                let new = Head::new(entry.sync.clone(), entry.incarnation, entry.names.clone(), entry.config.clone());
-                // Lost: ingest has created it meanwhile, which is as good.
-                let _: Swap = session.log.create_head(&new).await?;
-                continue;
-            }
+        let Some(head) = crate::sync_state::head(session, entry).await? else {
+            let new = Head::new(entry.sync.clone(), entry.incarnation, entry.names.clone(), entry.config.clone());
+            // Lost: ingest has created it meanwhile, which is as good.
+            let _: Swap = session.log.create_head(&new).await?;
+            continue;
         };
         let now = session.clock.now();
         let order = head.snapshot.as_ref().map(|s| s.order.clone());

@@ -79,16 +79,16 @@ impl Init {
             schema.fields().iter().map(AsRef::as_ref).filter(|f| sendable(f.data_type())).collect();
         let key = chosen(self.key.as_deref(), &columns, guess_key)?;
         let identifier = chosen(self.identifier.as_deref(), &columns, guess_identifier)?;
-        let sync_file = global.project.join(format!("syncs/{sync}.yaml"));
-        let destination_file = global.project.join(format!("destinations/{destination}.yaml"));
+        let sync_path = global.project.join(format!("syncs/{sync}.yaml"));
+        let destination_path = global.project.join(format!("destinations/{destination}.yaml"));
         let sync_text = sync_yaml(&dataset, key, identifier, &columns, &destination, &self.list);
         let destination_text = match self.kind {
             Kind::Rest => rest_yaml(identifier),
             Kind::Scim => scim_yaml(identifier, &columns),
         };
         let written = [
-            write_new(&destination_file, &destination_text)?,
-            write_new(&sync_file, &sync_text)?,
+            write_new(&destination_path, &destination_text)?,
+            write_new(&sync_path, &sync_text)?,
             write_new(&global.project.join("driftless.yaml"), PROJECT)?,
         ];
         check(&global.project, &sync, &schema)?;
@@ -168,12 +168,12 @@ fn chosen<'a>(
         None => guess(columns),
     };
     found.ok_or_else(|| {
-        let names: Vec<&str> = columns.iter().map(|f| f.name().as_str()).collect();
+        let all: Vec<&str> = columns.iter().map(|f| f.name().as_str()).collect();
         let what = named.map_or_else(
             || "the file has no column that can be sent".to_owned(),
             |n| format!("there is no column `{n}` that can be sent"),
         );
-        Trouble::usage(what, format!("the columns are {}", names.join(", ")))
+        Trouble::usage(what, format!("the columns are {}", all.join(", ")))
     })
 }
 
@@ -226,7 +226,7 @@ fn sync_yaml(
     let mut mapping = format!("  {name}: {{ column: {name}, identifier: true{normalize} }}\n");
     for column in columns.iter().filter(|c| c.name() != identifier.name()) {
         let name = quoted(column.name());
-        mapping.push_str(&format!("  {name}: {name}\n"));
+        mapping.extend(["  ", &name, ": ", &name, "\n"]);
     }
     let (key, list) = (quoted(key.name()), quoted(list));
     format!(
@@ -337,7 +337,7 @@ fn scim_yaml(identifier: &Field, columns: &[&Field]) -> String {
     ];
     for (attribute, columns_of) in names {
         if let Some(column) = columns.iter().find(|c| columns_of.contains(&c.name().to_lowercase().as_str())) {
-            attributes.push_str(&format!("  {attribute}: {}\n", quoted(column.name())));
+            attributes.extend(["  ", attribute, ": ", &quoted(column.name()), "\n"]);
         }
     }
     format!(

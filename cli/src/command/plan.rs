@@ -93,32 +93,32 @@ fn render(sync: &SyncId, p: &Preview) -> String {
     if p.calls.is_empty() && c.held == 0 && c.quarantined == 0 {
         return format!("{sync}: the list of {} equals the selection; a run would send nothing.", count(p.list));
     }
-    let mut text = format!(
-        "{sync}: {} adds, {} updates and {} removals to a list of {} ({})\n",
+    let mut lines = vec![format!(
+        "{sync}: {} adds, {} updates and {} removals to a list of {} ({})",
         count(c.adds),
         count(c.updates),
         count(c.removals),
         count(p.list),
         p.strategy
-    );
+    )];
     let calls: Vec<String> = by_operation(p).into_iter().map(|(op, n)| format!("{} {op}", count(n))).collect();
     let duration = seconds(p).map_or_else(
         || "no rate limit is configured".to_owned(),
         |s| format!("at least {} at the rate limit", minutes(s)),
     );
-    text.push_str(&format!("calls:       {} ({}); {duration}\n", count(p.calls.len() as u64), calls.join(", ")));
+    lines.push(format!("calls:       {} ({}); {duration}", count(p.calls.len() as u64), calls.join(", ")));
     if c.held > 0 {
-        text.push_str(&format!("held:        {} records\n", count(c.held)));
+        lines.push(format!("held:        {} records", count(c.held)));
     }
     if let Some(why) = &p.held {
-        text.push_str(&format!("would hold:  {why}; `driftless approve {sync}` after the run has tried\n"));
+        lines.push(format!("would hold:  {why}; `driftless approve {sync}` after the run has tried"));
     }
     if c.quarantined > 0 {
-        text.push_str(&format!("quarantined: {} records; `driftless rejects {sync}`\n", count(c.quarantined)));
+        lines.push(format!("quarantined: {} records; `driftless rejects {sync}`", count(c.quarantined)));
     }
     let sample: Vec<String> = p.sample.iter().map(ToString::to_string).collect();
     if !sample.is_empty() {
-        text.push_str(&format!("key hashes:  {}\n", sample.join("\n             ")));
+        lines.push(format!("key hashes:  {}", sample.join("\n             ")));
     }
-    text
+    lines.join("\n")
 }

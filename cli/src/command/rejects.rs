@@ -54,7 +54,7 @@ impl Rejects {
         let inputs: Vec<_> =
             refused.iter().map(|r| json!({ "subject": r.subject, "reason": r.reason, "at": utc(r.at) })).collect();
         show(json, &json!({ "sync": self.sync, "records": records, "inputs": inputs }), || {
-            let mut text = if rejects.is_empty() {
+            let mut lines = vec![if rejects.is_empty() {
                 format!("The destination has rejected no record of {}.", self.sync)
             } else {
                 let mut t = table(&["key hash", "attempts", "", "reason", "last run", "at"]);
@@ -70,11 +70,9 @@ impl Rejects {
                     ]);
                 }
                 t.to_string()
-            };
-            for r in &refused {
-                text.push_str(&format!("\nrefused {} at {}: {}", r.subject, utc(r.at), r.reason));
-            }
-            text
+            }];
+            lines.extend(refused.iter().map(|r| format!("refused {} at {}: {}", r.subject, utc(r.at), r.reason)));
+            lines.join("\n")
         })?;
         Ok(Ended::Well)
     }

@@ -337,13 +337,13 @@ fn render(standings: &[Standing], now: Millis, entries: &[SyncEntry]) -> String 
             Cell::new(since(s.last_succeeded_at.as_deref())),
         ]);
     }
-    let mut text = t.to_string();
+    let mut lines = vec![t.to_string()];
     for (s, entry) in standings.iter().zip(entries.iter().map(Some).chain(core::iter::repeat(None))) {
         let details = s.details(entry);
         if !details.is_empty() {
-            text.push_str(&format!("\n\n{}", s.sync));
-            details.iter().for_each(|d| text.push_str(&format!("\n  {d}")));
+            lines.push(format!("\n{}", s.sync));
+            lines.extend(details.iter().map(|d| format!("  {d}")));
         }
     }
-    text
+    lines.join("\n")
 }

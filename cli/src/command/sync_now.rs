@@ -84,13 +84,13 @@ impl Now {
             Outcome::InSync => ("in_sync", Ended::Well, format!("{sync}: nothing to send.")),
             Outcome::Committed(run) => {
                 let r = run.result.unwrap_or_default();
-                let mut said = format!("{sync}: run {} is committed, {} records delivered", run.id, count(r.delivered));
-                for (n, what) in [(r.rejected, "rejected"), (r.unknown, "unknown"), (r.undelivered, "not delivered")] {
-                    if n > 0 {
-                        said.push_str(&format!(", {} {what}", count(n)));
-                    }
-                }
-                ("committed", Ended::Well, said + ".")
+                let others = [(r.rejected, "rejected"), (r.unknown, "unknown"), (r.undelivered, "not delivered")];
+                let parts: Vec<String> = core::iter::once((r.delivered, "delivered"))
+                    .chain(others.into_iter().filter(|(n, _)| *n > 0))
+                    .map(|(n, what)| format!("{} {what}", count(n)))
+                    .collect();
+                let said = format!("{sync}: run {} is committed; records: {}.", run.id, parts.join(", "));
+                ("committed", Ended::Well, said)
             }
             Outcome::Parked(run) => {
                 let ended = if needs_a_person(run) { Ended::Attention } else { Ended::TimedOut };
@@ -144,6 +144,9 @@ const POLL: Duration = Duration::from_millis(500);
 /// A parked run or a sync that needs attention is given this long to be resumed, or healed, by what we asked for.
 const SETTLING: Duration = Duration::from_secs(10);
 
+/// When to look first whether there is anything to send at all; then at twice the interval each time.
+const LOOK: Duration = Duration::from_secs(3);
+
 struct Wait<'s> {
     session: &'s Session,
     entry: SyncEntry,
@@ -163,7 +166,6 @@ struct Wait<'s> {
 impl<'s> Wait<'s> {
     fn new(session: &'s Session, entry: SyncEntry, known: BTreeSet<RunId>, timeout: u64) -> Self {
         let started = Instant::now();
-        let first = Duration::from_secs(3);
         Self {
             tick: format!("hand-{}", session.tokens.token()),
             session,
@@ -174,7 +176,7 @@ impl<'s> Wait<'s> {
             timeout: Duration::from_secs(timeout),
             busy: false,
             quiet: None,
-            look: (started + first, first),
+            look: (started + LOOK, LOOK),
         }
     }
 
@@ -209,19 +211,15 @@ impl<'s> Wait<'s> {
         if let Some(active) = found.as_ref().and_then(|h| h.active_run.clone()) {
             return self.active(&active, progress).await;
         }
-        let claimed = session.log.tick_claimed(&sync, &self.tick).await?;
-        let newest = session.log.runs(&sync, 10).await?.into_iter();
-        let newest = newest
-            .filter(|r| !self.known.contains(&r.id) && r.state != RunState::Abandoned)
-            .max_by(|a, b| a.id.cmp(&b.id));
-        if claimed {
+        let committed = self.newest_committed().await?;
+        if session.log.tick_claimed(&sync, &self.tick).await? {
             // Activated, and no longer active: committed. The run's item says so a moment later than the head.
-            return Ok(newest.filter(|r| r.state == RunState::Committed).map(|r| Outcome::Committed(Box::new(r))));
+            return Ok(committed);
         }
         if core::mem::take(&mut self.busy) {
             // The run that was in the way is over; ours was not planned because of it.
             self.ask().await?;
-            self.quiet = None;
+            (self.quiet, self.look) = (None, (Instant::now() + LOOK / 2, LOOK));
         }
         let quiet = self.quiet.get_or_insert_with(Instant::now).elapsed();
         let attention = found.as_ref().and_then(|h| h.attention.as_ref());
@@ -234,10 +232,19 @@ impl<'s> Wait<'s> {
             return Ok(None);
         }
         self.look = (Instant::now() + pause * 2, pause * 2);
-        match found {
-            Some(head) => self.nothing_to_do(&head, quiet).await,
-            None => Ok(self.no_snapshot(quiet).await?),
-        }
+        let over = match found {
+            Some(head) => self.nothing_to_do(&head, quiet).await?,
+            None => self.no_snapshot(quiet).await?,
+        };
+        // A snapshot that we had taken up may have made its own run, on change.
+        Ok(over.map(|o| if matches!(o, Outcome::InSync) { committed.unwrap_or(o) } else { o }))
+    }
+
+    /// The newest run that was committed since we asked.
+    async fn newest_committed(&self) -> anyhow::Result<Option<Outcome>> {
+        let runs = self.session.log.runs(&self.entry.sync, 10).await?.into_iter();
+        let since = runs.filter(|r| !self.known.contains(&r.id) && r.state == RunState::Committed);
+        Ok(since.max_by(|a, b| a.id.cmp(&b.id)).map(|r| Outcome::Committed(Box::new(r))))
     }
 
     async fn active(&mut self, id: &RunId, progress: &Progress) -> anyhow::Result<Option<Outcome>> {

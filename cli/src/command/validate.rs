@@ -71,12 +71,12 @@ impl Validate {
             "problems": [], "warnings": found.warnings, "data": data,
         });
         show(global.json, &value, || {
-            let mut text: String = found.warnings.iter().map(|w| format!("warning: {w}\n")).collect();
-            text.push_str(&format!("{syncs} syncs and {destinations} destinations are valid.\n"));
+            let mut lines: Vec<String> = found.warnings.iter().map(|w| format!("warning: {w}")).collect();
+            lines.push(format!("{syncs} syncs and {destinations} destinations are valid."));
             if !counted.is_empty() {
-                text.push_str(&render(&counted));
+                lines.push(render(&counted));
             }
-            text
+            lines.join("\n")
         })?;
         Ok(Ended::Well)
     }
@@ -199,10 +199,11 @@ fn view_problem(project: &Project, sync: &SyncId, error: &ViewError) -> Problem 
 pub(crate) fn tell(found: &Found, json: bool, consequence: &str) -> anyhow::Result<Ended> {
     let value = json!({ "valid": false, "problems": found.problems, "warnings": found.warnings });
     show(json, &value, || {
-        let lines = |word: &str, all: &[Problem]| all.iter().map(|p| format!("{word}{p}\n")).collect::<String>();
-        let text = lines("", &found.problems) + &lines("warning: ", &found.warnings);
+        let mut lines: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
+        lines.extend(found.warnings.iter().map(|w| format!("warning: {w}")));
         let n = found.problems.len();
-        format!("{text}{n} {}; {consequence}.", if n == 1 { "problem" } else { "problems" })
+        lines.push(format!("{n} {}; {consequence}.", if n == 1 { "problem" } else { "problems" }));
+        lines.join("\n")
     })?;
     Ok(Ended::Invalid)
 }

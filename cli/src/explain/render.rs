@@ -26,12 +26,11 @@ pub(crate) fn render(story: &Story, key: &str) -> String {
         lines.push(format!("  rejected      {} × {which}{what}, last at {}: {}", r.attempts, r.at, r.reason));
     }
     for h in &story.holds {
-        match &h.approved_at {
-            Some(at) => lines.push(format!("  was held      version {}, approved at {at}", h.version)),
-            None => {
-                lines.push(format!("  held          since {}: {}", h.since, h.reason));
-                lines.push(format!("                {}", h.approve_command));
-            }
+        if let Some(at) = &h.approved_at {
+            lines.push(format!("  was held      version {}, approved at {at}", h.version));
+        } else {
+            lines.push(format!("  held          since {}: {}", h.since, h.reason));
+            lines.push(format!("                {}", h.approve_command));
         }
     }
     if !story.changes.is_empty() {
@@ -60,21 +59,25 @@ fn change(c: &Change) -> Vec<String> {
         ChangeOp::Update => "changed",
         ChangeOp::Remove => "left",
     };
-    let became = match (&c.outcome, &c.run, &c.at) {
-        (Some(outcome), Some(run), Some(at)) => {
-            let call = c.call.map_or_else(String::new, |n| format!(" call {n}"));
-            format!("{} by run {run}{call} at {at}", outcome.replace('_', " "))
-        }
-        _ => match (&c.superseded_by, &c.committed_at) {
-            (Some(run), _) => format!("overtaken: run {run} ended with a later state"),
-            (None, Some(at)) => format!("committed at {at}"),
-            (None, None) => "not sent by itself yet".to_owned(),
-        },
+    let became = if let (Some(outcome), Some(run), Some(at)) = (&c.outcome, &c.run, &c.at) {
+        let call = c.call.map_or_else(String::new, |n| format!(" call {n}"));
+        format!("{} by run {run}{call} at {at}", outcome.replace('_', " "))
+    } else {
+        unsent(c)
     };
     vec![
         format!("  {}  {op} with {} (version {})", c.snapshot_time, c.snapshot, c.version),
         format!("                        {became}"),
     ]
+}
+
+/// What became of a change that no kept delivery is about.
+fn unsent(c: &Change) -> String {
+    match (&c.superseded_by, &c.committed_at) {
+        (Some(run), _) => format!("overtaken: run {run} ended with a later state"),
+        (None, Some(at)) => format!("committed at {at}"),
+        (None, None) => "not sent by itself yet".to_owned(),
+    }
 }
 
 const fn word(state: State) -> &'static str {

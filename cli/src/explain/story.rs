@@ -131,7 +131,7 @@ pub(crate) fn story(facts: &Facts) -> Story {
     let state = state(facts);
     let row = facts.standing.acknowledged.as_ref();
     let changes: Vec<Change> = facts.versions.iter().filter_map(|v| change(facts, v)).collect();
-    let deliveries: Vec<Delivery> = facts.deliveries.iter().map(|d| delivery(facts, d)).collect();
+    let deliveries: Vec<Delivery> = facts.deliveries.iter().map(delivery).collect();
     Story {
         sync: facts.sync.to_string(),
         key_hash: facts.key_hash.to_string(),
@@ -255,7 +255,7 @@ fn change(facts: &Facts, version: &VersionFact) -> Option<Change> {
     // Sent under this version: by a run that covers it and not yet the next change.
     let sent = |d: &&DeliveryFact| d.through >= version.number && next.is_none_or(|n| d.through < n);
     let last = facts.deliveries.iter().rev().find(sent);
-    let delivery = last.map(|d| delivery(facts, d));
+    let delivery = last.map(delivery);
     Some(Change {
         version: version.number,
         op: item.op,
@@ -271,7 +271,7 @@ fn change(facts: &Facts, version: &VersionFact) -> Option<Change> {
     })
 }
 
-fn delivery(facts: &Facts, d: &DeliveryFact) -> Delivery {
+fn delivery(d: &DeliveryFact) -> Delivery {
     let over = matches!(d.run_state, "committed" | "abandoned");
     let (outcome, reason, at) = match &d.sent {
         Sent::Settled(Outcome::Delivered, at) => ("delivered", None, *at),
@@ -283,7 +283,6 @@ fn delivery(facts: &Facts, d: &DeliveryFact) -> Delivery {
         Sent::Unanswered => ("in_flight", d.last_error.clone(), d.planned_at),
         Sent::Waiting => ("not_sent", d.last_error.clone(), d.planned_at),
     };
-    let _ = facts;
     Delivery {
         run: d.run.to_string(),
         run_state: d.run_state,

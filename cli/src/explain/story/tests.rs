@@ -63,6 +63,7 @@ fn sent(run: &str, through: u64, operation: Operation, sent: Sent) -> DeliveryFa
     }
 }
 
+#[allow(clippy::option_option)] // not a member; a member, but uncertain; acknowledged with this hash
 fn facts(selected: Option<u64>, acknowledged: Option<Option<u64>>) -> Facts {
     Facts {
         sync: "crm".parse().unwrap(),

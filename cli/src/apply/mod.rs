@@ -4,4 +4,4 @@ pub(crate) mod entry;
 pub(crate) mod work;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,7 +14,7 @@ use crate::args::{Cli, Command};
 use crate::session::Session;
 use crate::session::testing::{Stores, session};
 
-const SYNC: &str = "\
+pub(crate) const SYNC: &str = "\
 version: 1
 dataset: acme/customers
 key: id
@@ -32,7 +32,7 @@ add: { method: POST, path: /add }
 remove: { method: POST, path: /remove }
 ";
 
-fn project(dir: &Path, sync: Option<&str>) {
+pub(crate) fn project(dir: &Path, sync: Option<&str>) {
     std::fs::create_dir_all(dir.join("syncs")).unwrap();
     std::fs::create_dir_all(dir.join("destinations")).unwrap();
     std::fs::write(dir.join("destinations/api.yaml"), DESTINATION).unwrap();
@@ -43,7 +43,7 @@ fn project(dir: &Path, sync: Option<&str>) {
     }
 }
 
-async fn apply(session: &Session, dir: &Path) -> Work {
+pub(crate) async fn apply(session: &Session, dir: &Path) -> Work {
     let loaded = load_project(dir);
     assert_eq!(loaded.problems, []);
     let work = Work::find(session, &loaded).await.unwrap();
@@ -56,7 +56,7 @@ fn asked(stores: &Stores) -> Vec<Message> {
     messages.iter().map(|m| Message::parse(&m.body).unwrap()).collect()
 }
 
-fn news() -> SyncId {
+pub(crate) fn news() -> SyncId {
     "news".parse().unwrap()
 }
 
@@ -139,7 +139,7 @@ async fn pausing_and_resyncing_survive_an_apply() {
 }
 
 /// Runs a command as it is typed.
-async fn run(arguments: &[&str], session: &Session) {
+pub(crate) async fn run(arguments: &[&str], session: &Session) {
     let cli = Cli::parse_from(arguments.iter().chain(&["--json"]));
     match cli.command {
         Command::Pause(c) => c.run(session, true).await.unwrap(),

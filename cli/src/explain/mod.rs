@@ -6,6 +6,8 @@
 mod facts;
 mod render;
 mod story;
+#[cfg(test)]
+mod tests;
 
 use driftless_model::RecordKey;
 

@@ -61,7 +61,7 @@ unit: ## Unit, property, simulation and template tests
 	@cargo test --locked --workspace
 
 e2e: tools ## End to end on the local cloud (after `make functions`)
-	@cargo test --locked --workspace --features driftless-tests/e2e --test e2e
+	@$(PYTHON) tests/e2e/run.py
 
 functions: ## The four functions and the driftless command for this machine, in .build/lambda
 	@echo "building the functions and the driftless command"

@@ -208,6 +208,8 @@ class Handler(BaseHTTPRequestHandler):
         with store.lock:
             status, reply, headers, after = self.decide(parts, query, body, entry)
             entry["status"] = status
+            # 0: the caller got no answer.
+            entry["killed"] = after == "kill"
             store.record(entry)
         if after == "kill":
             peer.kill_function(peer.pid(self.client_address[1], self.server.server_address[1]))
@@ -253,6 +255,7 @@ class Handler(BaseHTTPRequestHandler):
             return 400, {"error": "the body is not {\"records\": [...]}"}, (), None
         entry["records"] = len(records)
         entry["identifiers"] = [store.name(parts[1], record) for record in records]
+        entry["digests"] = [hashlib.md5(json.dumps(record, sort_keys=True).encode()).hexdigest()[:8] for record in records]
         if len(records) > store.limit:
             return 413, {"error": f"at most {store.limit} records"}, (), None
         return self.change(op, parts[1], records, entry)

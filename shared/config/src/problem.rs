@@ -48,17 +48,18 @@ impl Finding {
     }
 }
 
-/// The known word nearest to `word`, if one is near enough to have been meant.
+/// The known word nearest to `word`, if one is near enough to have been meant: much the same letters, or one slip away.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |s: &str| s.to_lowercase().replace('-', "_");
     let word = plain(word);
-    let near = |candidate: &str| strsim::jaro_winkler(&word, &plain(candidate));
-    known
-        .into_iter()
-        .map(|candidate| (near(candidate), candidate))
-        .filter(|(likeness, _)| *likeness >= 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
+    let near = |candidate: &str| {
+        let candidate = plain(candidate);
+        let likeness = strsim::jaro_winkler(&word, &candidate);
+        let slip = word.len() > 2 && strsim::osa_distance(&word, &candidate) == 1;
+        (likeness >= 0.8 || slip).then_some(likeness)
+    };
+    let likely = known.into_iter().filter_map(|candidate| Some((near(candidate)?, candidate)));
+    likely.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
 }
 
 /// `a`, `b` and `c`, each as code.
@@ -81,6 +82,7 @@ mod tests {
         assert_eq!(nearest("shedule", known), Some("schedule"));
         assert_eq!(nearest("max-removal", known), Some("max_removals"));
         assert_eq!(nearest("Strategie", known), Some("strategy"));
+        assert_eq!(nearest("tow", ["one", "two"]), Some("two"));
         assert_eq!(nearest("colour", known), None);
     }
 }

@@ -31,14 +31,14 @@ pub(crate) fn of<T: JsonSchema>() -> Value {
 
 /// The file stem of a sync or a destination (`driftless_model::DestinationId`).
 pub(crate) fn name(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "format": "name", "pattern": "^[a-z0-9][a-z0-9_-]{0,39}$" })
+    json_schema!({ "type": "string", "title": "name", "pattern": "^[a-z0-9][a-z0-9_-]{0,39}$" })
 }
 
 /// `tenant/name` (`driftless_model::DatasetId`).
 pub(crate) fn dataset_name(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
-        "format": "tenant/name",
+        "title": "tenant/name",
         "pattern": "^[a-z0-9][a-z0-9_-]{0,39}/[a-z0-9][a-z0-9_-]{0,39}$"
     })
 }

@@ -155,7 +155,7 @@ impl JsonSchema for SecretRef {
                 "secret": {
                     "description": "The secret's name or ARN, with `#json_key` after it if the secret is a JSON object.",
                     "type": "string",
-                    "format": "name#json_key",
+                    "title": "name#json_key",
                     "pattern": "^[A-Za-z0-9/_+=.@:-]+(#.+)?$",
                     "examples": ["driftless/newsletter#api_key"]
                 }

@@ -84,13 +84,13 @@ pub(crate) fn sync(text: &str, file: &Path) -> Loaded<Sync> {
         |root, problems| {
             if let Err(problem) = ids_file::inline(root, file.parent().unwrap_or(Path::new(""))) {
                 problems.push(problem);
-                return Reading { value: None, problems: Vec::new() };
+                if let Some(selection) = root.entry("selection") {
+                    selection.value.refused.set(true);
+                }
             }
             let mut reading = yaml::read::<Sync>(root, &required(&schema::sync_schema()));
-            if let Some(sync) = &mut reading.value
-                && let Some(key) = sync.key.single().map(str::to_owned)
-            {
-                sync.mapping.identify_by(&key);
+            if let Some(sync) = &mut reading.value {
+                sync.settle();
             }
             reading
         },

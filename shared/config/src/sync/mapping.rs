@@ -22,26 +22,21 @@ pub struct FieldMapping {
     /// The selected column whose value the field carries.
     pub column: String,
     /// The destination matches records by this field. If no field is marked, a field of the key column is the identifier.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub identifier: bool,
     /// `none`, a step, or a list of steps applied to the value, in this order, before it is compared and sent.
     #[serde(default, deserialize_with = "steps", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "steps_schema")]
+    #[schemars(schema_with = "steps_schema", extend("default" = "none"))]
     pub normalize: Vec<Normalize>,
     /// The hash of the normalised value that the destination wants in place of the value. What is compared from snapshot
     /// to snapshot is the value before it.
     #[serde(default, deserialize_with = "vendor_hash", skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "hash_schema")]
+    #[schemars(schema_with = "hash_schema", extend("default" = "none"))]
     pub hash: Option<VendorHash>,
     /// The most characters that the destination accepts, counted after `normalize`. A longer value makes the record invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_length: Option<u32>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde calls
-fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 /// A step applied to a value before it is compared and sent.
@@ -67,9 +62,9 @@ pub enum Normalize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VendorHash {
-    /// SHA-256.
+    /// SHA-256 (64 digits).
     Sha256,
-    /// MD5.
+    /// MD5 (32 digits), for destinations that name records by it; it hides nothing.
     Md5,
 }
 

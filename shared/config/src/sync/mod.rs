@@ -23,7 +23,7 @@ pub use schedule::{
 };
 pub use selection::Selection;
 
-use driftless_model::{DatasetId, DestinationId};
+use driftless_model::{DatasetId, DestinationId, RecordKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +50,7 @@ pub struct Sync {
     /// The column, or the columns together, that identify a record.
     #[schemars(example = &"customer_id")]
     pub key: KeyColumns,
-    /// Which records belong into the list. Everything by default.
+    /// Which records belong into the list.
     #[serde(default)]
     pub selection: Selection,
     /// Which columns go to which fields of the destination. Only mapped columns are compared and sent.
@@ -113,4 +113,31 @@ const fn three() -> u32 {
 
 const fn a_day() -> HumanDuration {
     HumanDuration::from_secs(86_400)
+}
+
+impl Sync {
+    /// Completes what was read from a file: the field of the key column becomes the identifier if no field is marked, and
+    /// ids of several columns get their canonical text.
+    pub(crate) fn settle(&mut self) {
+        if let Some(key) = self.key.single() {
+            self.mapping.identify_by(key);
+        } else if let Selection::Ids(ids) = &mut self.selection {
+            *ids = core::mem::take(ids).into_iter().map(canonical).collect();
+        }
+    }
+}
+
+/// The text of an id of several columns as the snapshot writes it: a JSON array of texts without spaces. What is no such
+/// array stays, and is reported.
+fn canonical(id: RecordKey) -> RecordKey {
+    let Ok(parts) = serde_json::from_str::<Vec<serde_json::Value>>(id.as_str()) else {
+        return id;
+    };
+    let text = |part: serde_json::Value| match part {
+        serde_json::Value::String(text) => Some(text),
+        serde_json::Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        _ => None,
+    };
+    let parts: Option<Vec<String>> = parts.into_iter().map(text).collect();
+    parts.and_then(|parts| serde_json::to_string(&parts).ok()).map_or(id, RecordKey::new)
 }

@@ -3,6 +3,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap};
+use serde_json::{Value, json};
 
 use super::cron::{self, InvalidCron};
 use crate::value::HumanDuration;
@@ -308,8 +309,8 @@ impl JsonSchema for ScheduleExpression {
         json_schema!({
             "anyOf": [
                 { "enum": ["weekly", "daily", "hourly"] },
-                { "type": "string", "format": "rate(12 hours)", "pattern": "^ *rate\\(.+\\) *$" },
-                { "type": "string", "format": "cron(0 3 ? * MON *)", "pattern": "^ *cron\\(.+\\) *$" }
+                { "type": "string", "title": "rate(12 hours)", "pattern": "^ *rate\\(.+\\) *$" },
+                { "type": "string", "title": "cron(0 3 ? * MON *)", "pattern": "^ *cron\\(.+\\) *$" }
             ]
         })
     }
@@ -325,7 +326,7 @@ impl JsonSchema for TimeZoneName {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "time zone", "examples": ["Europe/Berlin"] })
+        json_schema!({ "type": "string", "title": "time zone", "examples": ["Europe/Berlin"] })
     }
 }
 
@@ -335,17 +336,23 @@ impl JsonSchema for Schedule {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        // The keys of both map forms in one map, so that an editor offers them all.
+        let mut keys = ClockSchedule::json_schema(generator);
+        keys.remove("required");
+        keys.insert("minProperties".to_owned(), 1.into());
+        keys.insert("description".to_owned(), "Either `at`, with or without `time_zone`, or `on_change`.".into());
+        let on_change = generator.subschema_for::<OnChange>();
+        if let Some(properties) = keys.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.insert(
+                "on_change".to_owned(),
+                json!({ "description": "Runs because of changes.", "allOf": [on_change] }),
+            );
+        }
         json_schema!({
             "anyOf": [
                 { "const": "manual", "description": "Only when somebody asks for it." },
                 generator.subschema_for::<ScheduleExpression>(),
-                generator.subschema_for::<ClockSchedule>(),
-                {
-                    "type": "object",
-                    "properties": { "on_change": generator.subschema_for::<OnChange>() },
-                    "required": ["on_change"],
-                    "additionalProperties": false
-                }
+                keys
             ]
         })
     }

@@ -18,10 +18,11 @@ pub enum Selection {
     Sql(String),
     /// An SQL condition on the columns of the dataset, for example `country = 'DE' AND consent`.
     Where(String),
-    /// The records with these keys, in canonical text (several key columns: a JSON array of the texts).
+    /// The records with these keys. Where the key has several columns, each is a list of their values.
     Ids(
         #[serde(deserialize_with = "ids")]
         #[schemars(schema_with = "ids_schema")]
+        // In canonical text, as the snapshot's keys are.
         BTreeSet<RecordKey>,
     ),
 }
@@ -89,5 +90,5 @@ fn with_ids_file(schema: &mut Schema) {
 
 fn ids_schema(_: &mut SchemaGenerator) -> Schema {
     let one = serde_json::json!({ "type": ["string", "integer"] });
-    json_schema!({ "type": "array", "items": { "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] } })
+    json_schema!({ "type": "array", "items": { "title": "record key", "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] } })
 }

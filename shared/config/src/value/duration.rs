@@ -2,11 +2,11 @@ use core::{fmt, str::FromStr, time::Duration};
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+
+use super::written_as_text;
 
 /// A length of time in whole seconds, written `90s`, `15m`, `2d`, `1w` or `1h 30m`. A day is 24 hours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HumanDuration(u64);
 
 /// Text that is not a length of time.
@@ -80,20 +80,6 @@ fn parse(text: &str) -> Option<u64> {
     any.then_some(seconds)
 }
 
-impl TryFrom<String> for HumanDuration {
-    type Error = InvalidDuration;
-
-    fn try_from(text: String) -> Result<Self, InvalidDuration> {
-        text.parse()
-    }
-}
-
-impl From<HumanDuration> for String {
-    fn from(d: HumanDuration) -> Self {
-        d.to_string()
-    }
-}
-
 impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 {
@@ -113,6 +99,8 @@ impl fmt::Display for HumanDuration {
     }
 }
 
+written_as_text!(HumanDuration, "a duration such as 15m or 2d");
+
 impl JsonSchema for HumanDuration {
     fn schema_name() -> Cow<'static, str> {
         "Duration".into()
@@ -125,7 +113,7 @@ impl JsonSchema for HumanDuration {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "format": "duration as 15m, 1h 30m, 2d",
+            "title": "duration",
             "pattern": "^ *([0-9]+w *)?([0-9]+d *)?([0-9]+h *)?([0-9]+m *)?([0-9]+s *)?$"
         })
     }
@@ -148,7 +136,7 @@ mod tests {
         assert_eq!(secs("1w2d"), Some(777_600));
         assert_eq!(secs("0s"), Some(0));
         for bad in
-            ["", " ", "15", "m", "-1m", "1.5h", "1m 2h", "1h1h", "2y", "99999999999999999999w", "30000000000000w"]
+            ["", " ", "15", "m", "-1m", "1.5h", "1m 2h", "1h1h", "2y", "99999999999999999999w", "40000000000000w"]
         {
             assert_eq!(secs(bad), None, "{bad:?}");
         }

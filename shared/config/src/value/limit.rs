@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{Share, share::PATTERN};
+use super::Share;
 
 /// How many records may be concerned: a count, or a share of the list with a floor for small lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -19,7 +19,7 @@ pub enum Limit {
 }
 
 /// A share of the list, and never less than a count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShareAtLeast {
     /// The share of the list.
@@ -91,19 +91,12 @@ impl JsonSchema for Limit {
         true
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let share = serde_json::json!({ "type": "string", "format": "percentage as 10%", "pattern": PATTERN });
-        let count = serde_json::json!({ "type": "integer", "format": "count", "minimum": 0 });
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "anyOf": [
-                count,
-                share,
-                {
-                    "type": "object",
-                    "properties": { "share": share, "at_least": count },
-                    "required": ["share", "at_least"],
-                    "additionalProperties": false
-                }
+                { "type": "integer", "title": "count", "minimum": 0 },
+                generator.subschema_for::<Share>(),
+                generator.subschema_for::<ShareAtLeast>()
             ]
         })
     }

@@ -2,11 +2,11 @@ use core::{fmt, str::FromStr};
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+
+use super::written_as_text;
 
 /// A part of a whole, written as a percentage: `10%`, `0.5%`. Kept in millionths, so up to four decimals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Share(u32);
 
 /// Text that is not a percentage of a whole.
@@ -69,20 +69,6 @@ fn parse(text: &str) -> Option<u32> {
     (value <= WHOLE).then_some(value)
 }
 
-impl TryFrom<String> for Share {
-    type Error = InvalidShare;
-
-    fn try_from(text: String) -> Result<Self, InvalidShare> {
-        text.parse()
-    }
-}
-
-impl From<Share> for String {
-    fn from(share: Share) -> Self {
-        share.to_string()
-    }
-}
-
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, decimals) = (self.0 / 10_000, self.0 % 10_000);
@@ -93,8 +79,7 @@ impl fmt::Display for Share {
     }
 }
 
-/// What a percentage looks like, for the schemas that allow one.
-pub(crate) const PATTERN: &str = "^ *(100(\\.0{1,4})?|[0-9]{1,2}(\\.[0-9]{1,4})?) *% *$";
+written_as_text!(Share, "a percentage such as 10%");
 
 impl JsonSchema for Share {
     fn schema_name() -> Cow<'static, str> {
@@ -106,7 +91,11 @@ impl JsonSchema for Share {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "percentage as 10%", "pattern": PATTERN })
+        json_schema!({
+            "type": "string",
+            "title": "percentage",
+            "pattern": "^ *(100(\\.0{1,4})?|[0-9]{1,2}(\\.[0-9]{1,4})?) *% *$"
+        })
     }
 }
 

@@ -84,6 +84,19 @@ impl<'n> Deserializer<'n> for Cursor<'n> {
         visitor.visit_newtype_struct(self)
     }
 
+    /// The fields of a struct have names here: a list is not taken for one.
+    fn deserialize_struct<V: Visitor<'n>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match self.0.content {
+            Content::List(_) => Err(de::Error::invalid_type(de::Unexpected::Seq, &visitor)),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     fn deserialize_enum<V: Visitor<'n>>(
         self,
         _: &'static str,
@@ -120,7 +133,7 @@ impl<'n> Deserializer<'n> for Cursor<'n> {
     forward_to_deserialize_any! {
         <V: Visitor<'n>>
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier
+        tuple_struct map identifier
     }
 }
 

@@ -132,14 +132,23 @@ impl std::error::Error for Fault {}
 /// What a type expects, in words for people: serde says `u32`, `a string`, `struct Guards`.
 fn expected(exp: &dyn de::Expected) -> String {
     let said = exp.to_string();
-    match said.as_str() {
+    let (least, name) = match said.strip_prefix("a nonzero ") {
+        Some(name) => (1, name),
+        None => (0, said.as_str()),
+    };
+    let whole = |greatest: u64| format!("a whole number from {least} to {greatest}");
+    match name {
         "a string" => "text".to_owned(),
         "a boolean" => "true or false".to_owned(),
         "a sequence" => "a list".to_owned(),
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not negative".to_owned(),
+        "a map" => "a map of keys".to_owned(),
+        "u8" => whole(u8::MAX.into()),
+        "u16" => whole(u16::MAX.into()),
+        "u32" => whole(u32::MAX.into()),
+        "u64" | "usize" => whole(u64::MAX),
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
         "f32" | "f64" => "a number".to_owned(),
-        _ if said.starts_with("struct ") => "a map of keys".to_owned(),
+        _ if name.starts_with("struct ") => "a map of keys".to_owned(),
         _ => said,
     }
 }

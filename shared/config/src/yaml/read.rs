@@ -98,6 +98,8 @@ pub(crate) fn read<'n, T: Deserialize<'n>>(root: &'n Node, required: &[String]) 
         }
         if end {
             let missed = |p: &Located| p.key.clone();
+            // Of what is no map at all, no keys are missed.
+            let required = if matches!(root.content, Content::Map(_)) { required } else { &[] };
             let known: BTreeSet<String> = problems.iter().map(missed).collect();
             problems.extend(missing(root, required).filter(|p| !known.contains(&p.key)));
             break None;
@@ -241,9 +243,9 @@ mod tests {
             problems(text),
             [
                 "1:1 nam: unknown key; did you mean `name`?",
-                "2:8 count: expected a whole number, not negative, found the number -3; write a whole number, not negative",
+                "2:8 count: expected a whole number from 0 to 4294967295, found the number -3; write a whole number from 0 to 4294967295",
                 "4:9 inner.word: unknown value `tow`; did you mean `two`?",
-                "5:9 inner.size: expected a whole number, not negative, found the number 300; write a whole number, not negative",
+                "5:9 inner.size: expected a whole number from 0 to 255, found the number 300; write a whole number from 0 to 255",
                 "8:5 list[0].siez: unknown key; did you mean `size`?",
                 "9:5 list[1].word: `word` is missing; add the key `word`",
             ]

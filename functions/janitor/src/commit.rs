@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use driftless_changeset::{CallReport, Changeset, Settlement, residue, settle};
+use driftless_changeset::{CallReport, Changeset, Settlement, forget_fingerprints, residue, settle};
 use driftless_config::Share;
 use driftless_deltalog::head::{DeliveredRun, Fold, Head, HistoryRef, ResidueRef, Swap};
 use driftless_deltalog::ledger::{Call, Reject, Run, RunResult, RunState};
@@ -12,10 +12,6 @@ use driftless_state::{SyncState, names};
 
 use crate::error::Error;
 use crate::sweep::Janitor;
-
-/// A commit folds when what it and the commits before it changed passes this share of the list, or there are so many.
-const FOLD_SHARE_PERCENT: u64 = 10;
-const FOLD_RUNS: usize = 20;
 
 impl Janitor {
     /// Moves A forward by exactly what the ledger says was delivered (DL-2), and keeps the rest as residue (DL-3).
@@ -86,8 +82,8 @@ impl Janitor {
         let changed = (deltas.len() + settlement.changed.len()) as u64;
         head.history.is_none()
             || !state.made_under(&run.config.fingerprint)
-            || head.delivered.len() + 1 >= FOLD_RUNS
-            || changed * 100 > rows * FOLD_SHARE_PERCENT
+            || head.delivered.len() + 1 >= self.keeping.folding.runs
+            || changed * 100 > rows * self.keeping.folding.share_percent
     }
 
     /// Commit without a fold: the changed rows become a delta object that the head lists; the versions stay until a fold.
@@ -133,7 +129,7 @@ impl Janitor {
         let comparable = state.made_under(fingerprint);
         if !comparable {
             // Acknowledged under another configuration: what this run did not settle is uncertain by hash, identifiers kept.
-            deltas.values_mut().flatten().for_each(|row| row.acknowledged = None);
+            forget_fingerprints(deltas.values_mut().flatten());
         }
         deltas.extend(settlement.changed);
         let changed: BTreeSet<KeyHash> = deltas.keys().copied().collect();

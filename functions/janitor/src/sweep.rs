@@ -36,7 +36,7 @@ pub struct Janitor {
     pub keeping: Keeping,
 }
 
-/// How long things are kept, in milliseconds.
+/// How long things are kept, in milliseconds, and in which form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keeping {
     /// Nothing that a reader may still hold is deleted before this: longer than every function's timeout (protocol rule 12).
@@ -45,12 +45,30 @@ pub struct Keeping {
     pub log: i64,
     /// A run without progress for so long has its open calls queued again; longer than a message stays invisible.
     pub stalled: i64,
+    /// See [`Folding`].
+    pub folding: Folding,
+}
+
+/// When a commit folds what was delivered into the history file, instead of listing it in the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Folding {
+    /// What it and the commits before it changed passes this share of the list.
+    pub share_percent: u64,
+    /// There are so many of them.
+    pub runs: usize,
+}
+
+impl Default for Folding {
+    /// A tenth of the list, or twenty runs.
+    fn default() -> Self {
+        Self { share_percent: 10, runs: 20 }
+    }
 }
 
 impl Default for Keeping {
     /// Half an hour of grace (functions live 15 minutes), 90 days of log, a quarter of an hour without progress.
     fn default() -> Self {
-        Self { grace: 30 * 60_000, log: 90 * 86_400_000, stalled: 15 * 60_000 }
+        Self { grace: 30 * 60_000, log: 90 * 86_400_000, stalled: 15 * 60_000, folding: Folding::default() }
     }
 }
 

@@ -1,6 +1,8 @@
 use core::cmp::Ordering;
 
-use driftless_model::{AttrHash, KeyHash};
+use driftless_model::{AckRow, AttrHash, KeyHash};
+
+use crate::rules::{Rule, keeps};
 
 /// Who entered, changed and left, each in key-hash order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,13 +58,21 @@ pub fn merge_diff(
                 right = s.next();
             }
             Ordering::Equal => {
-                if !comparable || left.map(|(_, h)| h) != right.map(|(_, h)| h) {
+                if (!comparable && keeps(Rule::NewConfiguration)) || left.map(|(_, h)| h) != right.map(|(_, h)| h) {
                     changes.updates.extend(right);
                 }
                 left = d.next();
                 right = s.next();
             }
         }
+    }
+}
+
+/// Rows that were acknowledged under another configuration than the one they are compared under: their fingerprints say
+/// nothing, so every one of them is uncertain by hash; identifiers are kept (protocol rule 14).
+pub fn forget_fingerprints<'a>(rows: impl IntoIterator<Item = &'a mut AckRow>) {
+    if keeps(Rule::NewConfiguration) {
+        rows.into_iter().for_each(|row| row.acknowledged = None);
     }
 }
 

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use driftless_changeset::{States, aggregate};
+use driftless_changeset::{States, aggregate, forget_fingerprints};
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{Head, VersionEntry};
 use driftless_deltalog::item::LogPartition;
@@ -131,9 +131,7 @@ impl<'a> SyncState<'a> {
             }
         }
         if !self.made_under(fingerprint) {
-            for row in rows.values_mut() {
-                row.acknowledged = None;
-            }
+            forget_fingerprints(rows.values_mut());
         }
         Ok(rows)
     }

@@ -9,7 +9,7 @@ def happy_path_and_replayed_event(w):
     w.snapshot("happy", people(range(600)))
     w.run("happy")
     equal(w, "happy", people(range(600)))
-    expect("calls", [e["records"] for e in w.log("happy")], [500, 100])
+    expect("calls", sorted(e["records"] for e in w.log("happy")), [100, 500])
     after = people(range(50, 600)) + people(range(700, 705))
     after[0] = {**after[0], "name": "changed"}
     key = w.snapshot("happy", after)

@@ -1,0 +1,286 @@
+//! The four functions on stepped ports, as their handlers call them; and the two writers that are commands.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use driftless_connector::{Capabilities, capabilities_of};
+use driftless_delivery::{Incoming, Message, Outgoing, Queue};
+use driftless_deltalog::Deltalog;
+use driftless_deltalog::head::{Append, Swap, VersionEntry, VersionKind};
+use driftless_deltalog::item::{ChangeOp, LogItem};
+use driftless_fn_connector::{Delivered, Delivery, SharedBudget, Sleep, Timing};
+use driftless_fn_ingest::Ingest;
+use driftless_fn_janitor::{Janitor, Keeping};
+use driftless_fn_planner::plan::{Planned, Planner, Request};
+use driftless_model::{Clock, DestinationId, IdentifierSet, KeyHash, Millis, RecordKey, SyncId, Tokens};
+use driftless_objects::Objects;
+use driftless_snapshot::Limits;
+use driftless_snapshot::locate::{newest, snapshot_of};
+use driftless_state::{SyncState, Touched, documents};
+use driftless_testkit::{ManualClock, StepDeltalog, StepObjects, StepQueue, Steps};
+
+use crate::dataset::hash_key;
+use crate::ghosts::Ghosts;
+use crate::list::{Remote, Scripted};
+
+/// Everything that an invocation can reach.
+pub(crate) struct Ports {
+    pub(crate) log: Arc<dyn Deltalog>,
+    pub(crate) objects: Arc<dyn Objects>,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) tokens: Arc<dyn Tokens>,
+    pub(crate) remote: Arc<Remote>,
+    pub(crate) ghosts: Arc<Ghosts>,
+    pub(crate) steps: Steps,
+    pub(crate) keeping: Keeping,
+    /// No head is swapped after this.
+    pub(crate) stop_at: Millis,
+}
+
+/// What becomes of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Done,
+    Later(Duration),
+    Failed,
+}
+
+pub(crate) const INGEST: &str = "memory:ingest";
+pub(crate) const PLANNER: &str = "memory:planner";
+pub(crate) const JANITOR: &str = "memory:janitor";
+pub(crate) const TO_CRM: &str = "memory:to-crm";
+
+/// A claim's lease; longer than a function lives.
+pub(crate) const LEASE_S: u64 = 180;
+
+type Failure = Box<dyn core::error::Error + Send + core::marker::Sync>;
+
+struct Virtual(Arc<ManualClock>);
+
+#[async_trait]
+impl Sleep for Virtual {
+    async fn sleep(&self, duration: Duration) {
+        let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        self.0.sleep_until(self.0.now().plus(ms)).await;
+    }
+}
+
+impl Ports {
+    pub(crate) fn stepped(mut self) -> Self {
+        self.log = Arc::new(StepDeltalog::new(self.log, self.steps.clone()));
+        self.objects = Arc::new(StepObjects::new(self.objects, self.steps.clone()));
+        self.queue = Arc::new(StepQueue::new(self.queue, self.steps.clone()));
+        self
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock) as Arc<dyn Clock>
+    }
+
+    // ---- ingest
+
+    fn ingest(&self) -> Ingest {
+        Ingest {
+            log: Arc::clone(&self.log),
+            objects: Arc::clone(&self.objects),
+            clock: self.clock(),
+            tokens: Arc::clone(&self.tokens),
+            hash_key: hash_key(),
+            limits: Limits::default(),
+        }
+    }
+
+    pub(crate) async fn take_up(&self, body: &str) -> Result<Verdict, Failure> {
+        let ingest = self.ingest();
+        match Incoming::parse(body)? {
+            Incoming::Created(changes) => {
+                for change in changes {
+                    let meta = self.objects.head(&change.key, change.version_id.as_deref()).await?;
+                    let found = snapshot_of(self.objects.as_ref(), &meta, change.sequencer.clone()).await?;
+                    if let Some((dataset, snapshot)) = found {
+                        let taken = ingest.take_up(&dataset, &snapshot, None, self.stop_at).await?;
+                        self.ghosts.note(format!("   {taken:?}"));
+                    }
+                }
+            }
+            Incoming::Message(Message::Ingest { dataset, sync, then_plan, cause }) => {
+                if let Some((_, snapshot)) = newest(self.objects.as_ref(), &dataset).await? {
+                    let taken = ingest.take_up(&dataset, &snapshot, sync.as_ref(), self.stop_at).await?;
+                    self.ghosts.note(format!("   {taken:?}"));
+                }
+                if let (Some(tick), Some(sync)) = (then_plan, sync) {
+                    let plan = Message::Plan { sync, tick, cause, after_ingest: true };
+                    self.queue.send(PLANNER, &[Outgoing::from(&plan)]).await?;
+                }
+            }
+            Incoming::Message(_) => {}
+        }
+        Ok(Verdict::Done)
+    }
+
+    // ---- planner
+
+    pub(crate) async fn plan(&self, request: &Request) -> Result<Verdict, Failure> {
+        let planner = Planner {
+            log: Arc::clone(&self.log),
+            objects: Arc::clone(&self.objects),
+            queue: Arc::clone(&self.queue),
+            clock: self.clock(),
+            tokens: Arc::clone(&self.tokens),
+            hash_key: hash_key(),
+            limits: Limits::default(),
+            ingest_queue: INGEST.to_owned(),
+            janitor_queue: JANITOR.to_owned(),
+        };
+        let planned = planner.plan(request).await?;
+        self.ghosts.note(format!("   {}: {planned:?}", request.sync));
+        Ok(if planned == Planned::Overtaken { Verdict::Later(Duration::from_secs(5)) } else { Verdict::Done })
+    }
+
+    // ---- connector
+
+    async fn capabilities(&self, sync: &SyncId) -> Result<Option<(DestinationId, Capabilities)>, Failure> {
+        let Some(entry) = self.log.sync(sync).await? else { return Ok(None) };
+        let destinations = self.log.destinations().await?;
+        let Some(found) = destinations.into_iter().find(|d| d.destination == entry.destination) else { return Ok(None) };
+        let described = documents::destination(self.objects.as_ref(), &found).await?;
+        Ok(Some((found.destination, capabilities_of(&described))))
+    }
+
+    pub(crate) async fn deliver(&self, body: &str) -> Result<Verdict, Failure> {
+        let Message::Call { sync, run, number, .. } = Message::parse(body)? else { return Ok(Verdict::Done) };
+        let Some((destination, capabilities)) = self.capabilities(&sync).await? else { return Ok(Verdict::Done) };
+        let interval = capabilities.rate.map(|rate| Duration::from(rate.per) / rate.requests.get());
+        let sleep = Arc::new(Virtual(Arc::clone(&self.clock)));
+        let pacer = SharedBudget::new(Arc::clone(&self.log), self.clock(), sleep, destination, interval);
+        let delivery = Delivery {
+            log: Arc::clone(&self.log),
+            objects: Arc::clone(&self.objects),
+            queue: Arc::clone(&self.queue),
+            clock: self.clock(),
+            tokens: Arc::clone(&self.tokens),
+            pacer: Arc::new(pacer),
+            janitor_queue: JANITOR.to_owned(),
+            timing: Timing {
+                lease: Duration::from_secs(LEASE_S),
+                request_timeout: Duration::from_secs(10),
+                park: Duration::from_secs(60),
+                longest_park: Duration::from_secs(400),
+                refused_park: Duration::from_secs(500),
+                patience: Duration::from_secs(60),
+            },
+        };
+        let connector = Scripted {
+            remote: Arc::clone(&self.remote),
+            ghosts: Arc::clone(&self.ghosts),
+            clock: Arc::clone(&self.clock),
+            steps: self.steps.clone(),
+            sync: sync.clone(),
+            run: run.to_string(),
+            capabilities,
+        };
+        let delivered = delivery.call(&connector, &sync, &run, number, self.stop_at).await?;
+        self.ghosts.note(format!("   {run}#{number}: {delivered:?}"));
+        Ok(match delivered {
+            Delivered::Later(after) => Verdict::Later(after),
+            Delivered::Settled { .. } | Delivered::Dropped | Delivered::Parked => Verdict::Done,
+        })
+    }
+
+    // ---- janitor
+
+    pub(crate) async fn sweep(&self, body: &str) -> Result<Verdict, Failure> {
+        let Message::Sweep { sync, run } = Message::parse(body)? else { return Ok(Verdict::Done) };
+        let janitor = Janitor {
+            log: Arc::clone(&self.log),
+            objects: Arc::clone(&self.objects),
+            queue: Arc::clone(&self.queue),
+            clock: self.clock(),
+            tokens: Arc::clone(&self.tokens),
+            planner_queue: PLANNER.to_owned(),
+            janitor_queue: JANITOR.to_owned(),
+            keeping: self.keeping,
+        };
+        let mut verdict = Verdict::Done;
+        for entry in self.log.syncs().await?.into_iter().filter(|e| sync.as_ref().is_none_or(|s| *s == e.sync)) {
+            match janitor.sweep(&entry, run.is_none(), self.stop_at).await {
+                Ok(swept) => self.ghosts.note(format!("   {}: {swept:?}", entry.sync)),
+                Err(e) => {
+                    self.ghosts.note(format!("   {}: {e}", entry.sync));
+                    verdict = Verdict::Failed;
+                }
+            }
+        }
+        Ok(verdict)
+    }
+
+    // ---- commands
+
+    /// `driftless erase`: tombstone and version in one transaction, for every sync of the dataset.
+    pub(crate) async fn erase(&self, id: &str) -> Result<Verdict, Failure> {
+        let key_hash = hash_key().key_hash(&RecordKey::new(id));
+        for entry in self.log.syncs().await? {
+            for _ in 0..6 {
+                let Some(head) = self.log.head(&entry.sync).await? else { break };
+                let Some(snapshot) = head.snapshot.clone() else { break };
+                let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &head);
+                let Touched { states, .. } = state.touched(None).await?;
+                let now = self.clock.now();
+                let selected = state.d_digests(&states).await?.iter().any(|(k, _)| *k == key_hash);
+                let identifiers = self.identifiers(&state, &states, key_hash).await?;
+                let items: Vec<LogItem> = selected
+                    .then(|| LogItem {
+                        key_hash,
+                        key: RecordKey::new(id),
+                        op: ChangeOp::Remove,
+                        attr_hash: None,
+                        identifiers,
+                        updated_at: snapshot.order.modified,
+                        committed_at: None,
+                        superseded_by: None,
+                        expires_at: None,
+                    })
+                    .into_iter()
+                    .collect();
+                let version = VersionEntry {
+                    token: self.tokens.token(),
+                    kind: VersionKind::Items,
+                    count: items.len() as u64,
+                    adds: 0,
+                    updates: 0,
+                    removals: items.len() as u64,
+                    order: snapshot.order.clone(),
+                    logged_at: now,
+                };
+                let partition = state.partition(head.version + 1, &version);
+                self.log.put_attempt(&partition, now).await?;
+                self.log.put_items(&partition, &items).await?;
+                let append = Append { snapshot, config: head.config.clone(), entry: version, hold: None };
+                let dataset = &head.names.dataset;
+                if self.clock.now() >= self.stop_at {
+                    return Ok(Verdict::Failed);
+                }
+                if self.log.erase(&entry.sync, dataset, key_hash, &head.guard(), &append).await? == Swap::Done {
+                    break;
+                }
+            }
+        }
+        Ok(Verdict::Done)
+    }
+
+    async fn identifiers(
+        &self,
+        state: &SyncState<'_>,
+        states: &driftless_changeset::States,
+        k: KeyHash,
+    ) -> Result<IdentifierSet, Failure> {
+        if let Some((_, Some(s))) = states.get(&k) {
+            return Ok(s.identifiers.clone());
+        }
+        let rows = state.base_rows(&BTreeSet::from([k])).await?;
+        Ok(rows.into_values().next().map(|r| r.identifiers).unwrap_or_default())
+    }
+}

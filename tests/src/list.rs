@@ -1,0 +1,294 @@
+//! The remote lists as they really are, and a connector that a simulation scripts.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use core::time::Duration;
+
+use async_trait::async_trait;
+use driftless_connector::{
+    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, ListState, OutRow, Page,
+};
+use driftless_model::{Clock, Identifier, IdentifierSet, KeyHash, Millis, Operation, Outcome, RowOutcome, SyncId};
+use driftless_testkit::{ManualClock, Random, Steps};
+
+use crate::dataset::key_hash;
+use crate::ghosts::Ghosts;
+
+/// What the destination does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// Answers.
+    Answers,
+    /// Applies it; the answer is lost.
+    LosesAnswer,
+    /// Never gets it; nobody knows.
+    NeverGetsIt,
+    /// The request arrives late, but within its timeout; nobody hears of it.
+    GetsItLate,
+    /// Answers for the first row only.
+    AnswersHalf,
+    /// Too many requests.
+    Throttles,
+    /// Refuses our login.
+    RefusesUs,
+    /// Rejects every row.
+    RejectsAll,
+}
+
+/// One destination with a list per sync.
+#[derive(Default)]
+pub struct Remote {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What each identifier carries, by list.
+    members: BTreeMap<SyncId, BTreeMap<Identifier, String>>,
+    refused: BTreeSet<Identifier>,
+    down: bool,
+    all_or_nothing: bool,
+    moods: VecDeque<Mood>,
+    random: Option<Random>,
+    /// On their way: when they arrive, and what they do.
+    late: Vec<(Millis, Sent)>,
+}
+
+/// One request, as it travels.
+#[derive(Clone)]
+struct Sent {
+    sync: SyncId,
+    run: String,
+    operation: Operation,
+    rows: Vec<OutRow>,
+}
+
+impl Remote {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses a request as a whole where one of its rows is refused.
+    pub fn set_all_or_nothing(&self, yes: bool) {
+        self.lock().all_or_nothing = yes;
+    }
+
+    /// Down, or up again.
+    pub fn set_down(&self, down: bool) {
+        self.lock().down = down;
+    }
+
+    /// True while it is down.
+    pub fn is_down(&self) -> bool {
+        self.lock().down
+    }
+
+    /// Refuses records with this identifier until [`Remote::accept_all`].
+    pub fn refuse(&self, identifier: Identifier) {
+        self.lock().refused.insert(identifier);
+    }
+
+    /// Refuses nobody.
+    pub fn accept_all(&self) {
+        self.lock().refused.clear();
+    }
+
+    /// From now on moods are drawn; `None`: it answers.
+    pub fn set_random(&self, random: Option<Random>) {
+        self.lock().random = random;
+    }
+
+    /// What it does with the next requests, before moods are drawn again.
+    pub fn script(&self, moods: impl IntoIterator<Item = Mood>) {
+        self.lock().moods.extend(moods);
+    }
+
+    /// The members of a sync's list: by identifier, what it carries.
+    pub fn members(&self, sync: &SyncId) -> BTreeMap<Identifier, String> {
+        self.lock().members.get(sync).cloned().unwrap_or_default()
+    }
+
+    /// Puts somebody into the list by hand.
+    pub fn put(&self, sync: &SyncId, identifier: Identifier, value: &str) {
+        self.lock().members.entry(sync.clone()).or_default().insert(identifier, value.to_owned());
+    }
+
+    /// True while a request of this sync is on its way.
+    pub fn in_flight(&self, sync: &SyncId) -> bool {
+        self.lock().late.iter().any(|(_, s)| s.sync == *sync)
+    }
+
+    /// Lets requests arrive that are due.
+    pub fn land(&self, now: Millis, ghosts: &Ghosts) {
+        let mut state = self.lock();
+        let (due, rest): (Vec<_>, Vec<_>) = core::mem::take(&mut state.late).into_iter().partition(|(at, _)| *at <= now);
+        state.late = rest;
+        for (_, sent) in due {
+            state.apply(&sent, sent.rows.len(), ghosts, false);
+        }
+    }
+
+    /// When the next late request arrives.
+    pub fn next_landing(&self) -> Option<Millis> {
+        self.lock().late.iter().map(|(at, _)| *at).min()
+    }
+}
+
+impl State {
+    fn mood(&mut self) -> Mood {
+        if let Some(mood) = self.moods.pop_front() {
+            return mood;
+        }
+        match self.random.as_mut().map(|r| r.below(100)) {
+            Some(0..=9) => Mood::LosesAnswer,
+            Some(10..=16) => Mood::NeverGetsIt,
+            Some(17..=21) => Mood::GetsItLate,
+            Some(22..=26) => Mood::AnswersHalf,
+            Some(27..=29) => Mood::Throttles,
+            Some(30) => Mood::RefusesUs,
+            _ => Mood::Answers,
+        }
+    }
+
+    fn refuses(&self, row: &OutRow) -> bool {
+        row.identifiers.iter().any(|i| self.refused.contains(i))
+    }
+
+    /// Applies the first rows of a request and says what became of them.
+    fn apply(&mut self, sent: &Sent, rows: usize, ghosts: &Ghosts, heard: bool) -> Answered {
+        if self.all_or_nothing && sent.operation.sends() && sent.rows.iter().any(|r| self.refuses(r)) {
+            return Answered::BatchRejected { reason: "one of them".into() };
+        }
+        let mut out = Vec::new();
+        for row in sent.rows.iter().take(rows) {
+            let k = key_hash(row.key.as_str());
+            if sent.operation.sends() && self.refuses(row) {
+                out.push(Some(Outcome::Rejected { reason: "refused".into() }.into()));
+                continue;
+            }
+            ghosts.applied(&sent.sync, &sent.run, sent.operation, k, &row.identifiers, heard);
+            let members = self.members.entry(sent.sync.clone()).or_default();
+            for i in &row.identifiers {
+                if sent.operation.sends() {
+                    members.insert(i.clone(), plan(row));
+                } else {
+                    members.remove(i);
+                }
+            }
+            out.push(Some(RowOutcome::from(Outcome::Delivered)));
+        }
+        let open = sent.rows.len() - out.len();
+        if open == 0 {
+            return Answered::Rows(out.into_iter().flatten().collect());
+        }
+        out.extend(vec![None; open]);
+        Answered::Partly { rows: out, rest: Box::new(Answered::Unavailable { reason: "half-way".into() }) }
+    }
+}
+
+/// The field that is not an identifier, as sent.
+fn plan(row: &OutRow) -> String {
+    row.fields.get("plan").and_then(|v| v.as_str()).unwrap_or_default().to_owned()
+}
+
+/// The connector of one invocation.
+pub struct Scripted {
+    /// The destination.
+    pub remote: Arc<Remote>,
+    /// What is remembered of it.
+    pub ghosts: Arc<Ghosts>,
+    /// The clock.
+    pub clock: Arc<ManualClock>,
+    /// The invocation's steps: requests are points at which it can die.
+    pub steps: Steps,
+    /// The sync whose list it is.
+    pub sync: SyncId,
+    /// The run on whose behalf it sends.
+    pub run: String,
+    /// As the planner knows them.
+    pub capabilities: Capabilities,
+}
+
+impl Scripted {
+    fn request(&self, sent: Sent, timeout: Duration) -> (Answered, Option<Millis>) {
+        let mut state = self.remote.lock();
+        if state.down {
+            return (Answered::Unavailable { reason: "503".into() }, None);
+        }
+        let rows = sent.rows.len();
+        let lost = Answered::NoAnswer { reason: "timeout".into() };
+        let now = self.clock.now();
+        let give_up = now.plus(i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX));
+        match state.mood() {
+            Mood::Answers => (state.apply(&sent, rows, &self.ghosts, true), None),
+            Mood::LosesAnswer => {
+                state.apply(&sent, rows, &self.ghosts, false);
+                (lost, None)
+            }
+            Mood::NeverGetsIt => (lost, None),
+            Mood::GetsItLate => {
+                state.late.push((Millis(i64::midpoint(now.0, give_up.0)), sent));
+                (lost, Some(give_up))
+            }
+            Mood::AnswersHalf => (state.apply(&sent, rows.div_ceil(2), &self.ghosts, true), None),
+            Mood::Throttles => {
+                (Answered::Throttled { after: Some(Duration::from_secs(7)), reason: "429".into() }, None)
+            }
+            Mood::RejectsAll => {
+                let rejected = Outcome::Rejected { reason: "refused".into() };
+                (Answered::Rows(vec![rejected.into(); rows]), None)
+            }
+            Mood::RefusesUs => (Answered::Fatal { reason: "401".into() }, None),
+        }
+    }
+}
+
+#[async_trait]
+impl Connector for Scripted {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn send(&self, batch: &Batch<'_>) -> Answer {
+        let sent = Sent {
+            sync: self.sync.clone(),
+            run: self.run.clone(),
+            operation: batch.operation,
+            rows: batch.rows.to_vec(),
+        };
+        // An injected failure is a lost answer: after the step the request was made.
+        let work = async {
+            let (answered, until) = self.request(sent, batch.timeout);
+            if let Some(until) = until {
+                self.clock.sleep_until(until).await;
+            }
+            Ok::<_, ()>(answered)
+        };
+        let answered = self.steps.step("request", work, || ()).await;
+        Answer { is: answered.unwrap_or(Answered::NoAnswer { reason: "reset".into() }), requests: 1 }
+    }
+
+    async fn inspect(&self) -> Result<ListState, Failure> {
+        let work = async {
+            let state = self.remote.lock();
+            if state.down {
+                return Ok(Err(Failure::Unavailable { reason: "503".into() }));
+            }
+            let empty = state.members.get(&self.sync).is_none_or(BTreeMap::is_empty);
+            Ok::<_, ()>(Ok(if empty { ListState::Empty } else { ListState::NotEmpty }))
+        };
+        let lost = || Err(Failure::Unavailable { reason: "reset".into() });
+        self.steps.step("inspect", work, || ()).await.unwrap_or_else(|()| lost())
+    }
+
+    async fn list(&self, _: Option<String>) -> Result<Page, Failure> {
+        Err(Failure::Unsupported { what: "list its members here" })
+    }
+
+    async fn check(&self) -> Vec<CheckStep> {
+        Vec::new()
+    }
+}
+
+/// Identifiers and the record they were sent for.
+pub type SentFor = BTreeMap<KeyHash, IdentifierSet>;

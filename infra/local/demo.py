@@ -108,7 +108,10 @@ class Demo:
         total = 0
         for url in queues.list_queues(QueueNamePrefix="driftless-dev-").get("QueueUrls", []):
             attributes = queues.get_queue_attributes(QueueUrl=url, AttributeNames=list(names))["Attributes"]
-            total += sum(int(attributes[name]) for name in names)
+            waiting = sum(int(attributes[name]) for name in names)
+            if waiting and url.endswith("-dlq"):
+                raise Trouble(f"{waiting} messages are dead letters in {url.rsplit('/', 1)[-1]}; {self.state.folder}/ministack.log tells more")
+            total += waiting
         return total
 
     def settle(self, what):
@@ -194,6 +197,7 @@ class Demo:
         size, wanted, (missing, extra, different) = self.compare(snapshots[-1][1])
         self.table()
         if missing or extra or different:
+            say(self.driftless("status", demo_project.SYNC))
             raise Trouble(f"the list has {size:,} records, the selection {wanted:,}: {missing:,} missing, {extra:,} too many, {different:,} different")
         if not self.files:
             if last["calls"] or last["table writes"] != 1:

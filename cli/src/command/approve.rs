@@ -16,10 +16,14 @@ use crate::time::count;
 /// Names the log version whose changes are held, as `status` shows it. The number that was held is a ceiling: had the guard
 /// held more meanwhile, nothing would be approved. The next run sends what was approved.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+// `--version` names a log version here.
+#[command(
+    disable_version_flag = true,
+    after_help = "Examples:
   driftless approve newsletter
   driftless approve newsletter --version 7 --ceiling 2300
-  driftless sync now newsletter --wait")]
+  driftless sync now newsletter --wait"
+)]
 pub(crate) struct Approve {
     /// The sync.
     sync: SyncId,

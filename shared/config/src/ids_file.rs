@@ -50,7 +50,7 @@ pub(crate) fn inline(root: &mut Node, folder: &Path) -> Result<(), Located> {
     })?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let ids = lines.map(|line| Node::new(at, Content::Text(line.to_owned()))).collect();
-    entry.key = "ids".to_owned();
+    "ids".clone_into(&mut entry.key);
     entry.value = Node::new(at, Content::List(ids));
     Ok(())
 }

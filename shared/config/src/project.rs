@@ -126,7 +126,7 @@ impl Project {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Problem {
-        located(self.sync_sources.get(sync), Finding::new(key, message, remedy))
+        located(self.sync_sources.get(sync), &Finding::new(key, message, remedy))
     }
 
     /// A problem of a destination that somebody else found (a template that does not parse), at the place of `key` in its
@@ -139,7 +139,7 @@ impl Project {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Problem {
-        located(self.destination_sources.get(destination), Finding::new(key, message, remedy))
+        located(self.destination_sources.get(destination), &Finding::new(key, message, remedy))
     }
 
     /// Every sync names a destination that has a file, be it a wrong one.
@@ -170,17 +170,15 @@ impl Project {
 
     /// A list that is a mirror of one selection cannot be fed by another: each would remove what the other added (DL-1).
     fn check_lists(&mut self) {
-        let mut lists: BTreeMap<(&DestinationId, &Option<String>), Vec<(&SyncId, Mode)>> = BTreeMap::new();
-        for (name, sync) in &self.syncs {
-            lists.entry((&sync.destination, &sync.list)).or_default().push((name, sync.mode));
-        }
         let mut found = Vec::new();
-        for feeding in lists.values() {
-            let feeds = |mode: Mode| mode.needs().add || mode.needs().update;
-            let Some((mirror, _)) = feeding.iter().find(|(_, mode)| *mode == Mode::Mirror) else {
-                continue;
-            };
-            for (other, _) in feeding.iter().filter(|(name, mode)| name != mirror && feeds(*mode)) {
+        for (mirror, mirroring) in self.syncs.iter().filter(|(_, sync)| sync.mode == Mode::Mirror) {
+            for (other, feeding) in &self.syncs {
+                let feeds = feeding.mode.needs().add || feeding.mode.needs().update;
+                let same = (&feeding.destination, &feeding.list) == (&mirroring.destination, &mirroring.list);
+                // Of two mirrors the second is told.
+                if !feeds || !same || other == mirror || (feeding.mode == Mode::Mirror && other < mirror) {
+                    continue;
+                }
                 found.push(self.sync_problem(
                     other,
                     "list",
@@ -195,8 +193,8 @@ impl Project {
     }
 }
 
-fn located(source: Option<&Source>, finding: Finding) -> Problem {
-    source.map_or_else(|| Source::default().problem(finding.clone()), |source| source.problem(finding.clone()))
+fn located(source: Option<&Source>, finding: &Finding) -> Problem {
+    source.map_or_else(|| Source::default().problem(finding), |source| source.problem(finding))
 }
 
 /// `dir/name`, and plain `name` for the folder we are in, so that a problem can be clicked on.

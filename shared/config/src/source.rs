@@ -40,7 +40,7 @@ impl<T> Loaded<T> {
 
 impl Source {
     /// Puts a finding at the place of its key, or of the nearest key above it that stands in the file.
-    pub(crate) fn problem(&self, finding: Finding) -> Problem {
+    pub(crate) fn problem(&self, finding: &Finding) -> Problem {
         let mut key = finding.key.as_str();
         let at = loop {
             match (self.places.get(key), key.rfind(['.', '['])) {
@@ -49,7 +49,7 @@ impl Source {
                 (None, None) => break self.places.get("").copied().unwrap_or_default(),
             }
         };
-        let Finding { key, message, remedy } = finding;
+        let Finding { key, message, remedy } = finding.clone();
         self.located(Located { at, key, message, remedy })
     }
 
@@ -105,21 +105,9 @@ pub(crate) fn settings(text: &str, file: &Path) -> Loaded<ProjectSettings> {
 /// The kind is read first, as it decides what the other keys mean.
 pub(crate) fn destination(text: &str, file: &Path) -> Loaded<Destination> {
     let read = |root: &mut Node, problems: &mut Vec<Located>| {
-        let kind = match root.entry("kind") {
-            Some(entry) => entry,
-            None => {
-                let misspelt = root.entries().iter().find(|e| nearest(&e.key, ["kind"]).is_some());
-                let remedy =
-                    if misspelt.is_some() { "did you mean `kind`?" } else { "add `kind: rest` or `kind: scim`" };
-                let (at, key) = misspelt.map_or((root.at, "kind"), |e| (e.at, e.key.as_str()));
-                problems.push(Located {
-                    at,
-                    key: key.to_owned(),
-                    message: "`kind` is missing".to_owned(),
-                    remedy: remedy.to_owned(),
-                });
-                return Reading { value: None, problems: Vec::new() };
-            }
+        let Some(kind) = root.entry("kind") else {
+            problems.push(no_kind(root));
+            return Reading { value: None, problems: Vec::new() };
         };
         let Reading { value, problems: unknown } = yaml::read::<DestinationKind>(&kind.value, &[]);
         problems.extend(unknown.into_iter().map(|p| Located { key: "kind".to_owned(), ..p }));
@@ -133,6 +121,13 @@ pub(crate) fn destination(text: &str, file: &Path) -> Loaded<Destination> {
         let flaws = destination.flaws().into_iter();
         flaws.map(|flaw| Finding::new(flaw.key, flaw.message, flaw.remedy)).collect()
     })
+}
+
+fn no_kind(root: &Node) -> Located {
+    let misspelt = root.entries().iter().find(|e| nearest(&e.key, ["kind"]).is_some());
+    let (at, key) = misspelt.map_or((root.at, "kind"), |e| (e.at, e.key.as_str()));
+    let remedy = if misspelt.is_some() { "did you mean `kind`?" } else { "add `kind: rest` or `kind: scim`" };
+    Located { at, key: key.to_owned(), message: "`kind` is missing".to_owned(), remedy: remedy.to_owned() }
 }
 
 fn read_kind<'n, T>(root: &'n Node, wrap: fn(Box<T>) -> Destination) -> Reading<Destination>
@@ -177,7 +172,7 @@ fn load<T>(
     let findings = value.as_ref().map(check).unwrap_or_default();
     let findings: Vec<_> = findings.into_iter().filter(|f| !concerns(first(&f.key))).collect();
     let mut problems: Vec<Problem> = wrong.iter().cloned().map(|p| source.located(p)).collect();
-    problems.extend(findings.into_iter().map(|f| source.problem(f)));
+    problems.extend(findings.iter().map(|f| source.problem(f)));
     problems.sort();
     let value = if problems.is_empty() { value } else { None };
     Loaded { value, problems, source }

@@ -69,7 +69,7 @@ fn rearranged(value: &Value, seed: u64, mapping_as_map: bool) -> Value {
             let mut entries: Vec<_> = map.iter().collect();
             let turn = usize::try_from(seed % 7).expect("small") % entries.len().max(1);
             entries.rotate_left(turn);
-            if seed % 2 == 0 {
+            if seed.is_multiple_of(2) {
                 entries.reverse();
             }
             let arrange = |(key, value): (&String, &Value)| {

@@ -15,3 +15,14 @@ fn the_reference_in_the_documentation_is_current() {
         "docs/settings.md is not current; write it anew with\n  DRIFTLESS_BLESS=1 cargo test -p driftless-config --test settings_reference"
     );
 }
+
+#[test]
+fn every_setting_is_described() {
+    let reference = driftless_config::settings_reference();
+    let rows: Vec<_> = reference.lines().filter(|line| line.starts_with("| `")).collect();
+    assert!(rows.len() > 60, "{}", rows.len());
+    for row in rows {
+        let description = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        assert!(!description.trim().is_empty(), "{row}");
+    }
+}

@@ -23,6 +23,7 @@ impl Sync {
     /// Two configurations have the same fingerprint exactly when they select and send the same; how the YAML was written,
     /// and every other setting, does not count. Where fingerprints differ, attribute hashes are not compared (DL-7).
     #[must_use]
+    #[allow(clippy::missing_panics_doc)] // it cannot: see the comment at the call
     pub fn fingerprint(&self) -> String {
         let part = DataPart {
             recipe: RECIPE_VERSION,

@@ -283,7 +283,7 @@ mod tests {
         let mut laughs = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for (name, of) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"])
         {
-            laughs += &format!("{name}: &{name} [{}]\n", [format!("*{of}").as_str(); 9].join(", "));
+            laughs = format!("{laughs}{name}: &{name} [{}]\n", [format!("*{of}").as_str(); 9].join(", "));
         }
         assert!(parse(&laughs).is_err());
         assert!(parse(&"[".repeat(10_000)).is_err());

@@ -67,7 +67,7 @@ fn argument(out: &mut String, arg: &Arg) {
         None => arg.get_id().as_str().to_uppercase(),
     };
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-    write!(out, "* `{name}`: {help}").unwrap();
+    write!(out, "* `{}`: {}.", name.trim_end(), help.trim_end_matches('.')).unwrap();
     let defaults: Vec<String> = arg.get_default_values().iter().map(|d| d.to_string_lossy().into_owned()).collect();
     if takes && !defaults.is_empty() {
         write!(out, " Default: `{}`.", defaults.join(" ")).unwrap();

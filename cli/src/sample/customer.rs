@@ -108,6 +108,7 @@ fn plain(name: &str) -> String {
         'ö' => "oe".to_owned(),
         'é' | 'è' => "e".to_owned(),
         'á' => "a".to_owned(),
+        'ó' => "o".to_owned(),
         'í' => "i".to_owned(),
         ' ' => String::new(),
         c => c.to_lowercase().collect(),

@@ -189,7 +189,6 @@ impl Delivery {
         let now = self.clock.now();
         match stop {
             Stop::Deadline => Ok(Delivered::Later(Duration::from_secs(1))),
-            Stop::NoAnswer { .. } => Ok(Delivered::Later(self.timing.request_timeout)),
             Stop::Throttled { until, reason } => {
                 let wait = until_from(until, now);
                 if wait <= self.timing.patience {
@@ -198,7 +197,8 @@ impl Delivery {
                     self.park(run, reason, until).await
                 }
             }
-            Stop::Down { reason } => {
+            // Several tries in a row brought no answer: it is as good as down, and receives are not for finding that out.
+            Stop::Down { reason } | Stop::NoAnswer { reason } => {
                 let doubled = self.timing.park.saturating_mul(1 << run.parkings.min(16));
                 let wait = doubled.min(self.timing.longest_park);
                 self.park(run, reason, now.plus(millis(wait))).await

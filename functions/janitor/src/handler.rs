@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use driftless_delivery::{Message, Queue, Record, SqsQueue, Verdict};
 use driftless_deltalog::registry::SyncEntry;
 use driftless_deltalog::{Deltalog, DynamoDeltalog};
-use driftless_model::{Clock, SyncId};
+use driftless_model::{Clock, RunId, SyncId};
 use driftless_objects::S3Objects;
 use driftless_runtime::{
     Clients, Deadline, DeltalogRejects, Function, InitError, JanitorConfig, Metric, Metrics, ProcessEnv, Service,
@@ -97,6 +97,7 @@ impl JanitorFunction {
                 if let Swept::Committed { run } = &swept {
                     tracing::info!(sync_id = %entry.sync, run_id = %run, "run committed");
                     self.metrics.put(Metric::RunsCommitted, 1);
+                    self.below_threshold(entry, run).await;
                 }
                 true
             }
@@ -104,6 +105,18 @@ impl JanitorFunction {
                 tracing::error!(sync_id = %entry.sync, error = chain(&error), "a sync could not be swept");
                 false
             }
+        }
+    }
+
+    /// A run that was committed without reaching its success threshold is a failed one, whatever it delivered.
+    async fn below_threshold(&self, entry: &SyncEntry, run: &RunId) {
+        let log = self.janitor.log.as_ref();
+        let (Ok(Some(head)), Ok(Some(run))) = (log.head(&entry.sync).await, log.run(&entry.sync, run).await) else {
+            return;
+        };
+        if head.last_succeeded_at < run.committed_at {
+            tracing::warn!(sync_id = %entry.sync, run_id = %run.id, result = ?run.result, "below the success threshold");
+            self.metrics.put(Metric::RunsFailed, 1);
         }
     }
 }

@@ -125,6 +125,10 @@ impl Planner {
             return self.ingest_first(&entry, request).await;
         }
         let Some(head) = head.filter(|h| h.snapshot.is_some() && !stale) else { return Ok(Planned::Idle) };
+        if head.config.epoch > entry.config.epoch {
+            // Applied and ingested after we had read the registry: payloads would be mapped the old way under new hashes.
+            return Ok(Planned::Overtaken);
+        }
         let setting = self.setting(entry).await?;
         self.run(request, &head, &setting).await
     }

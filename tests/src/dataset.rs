@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use driftless_config::{Destination, Sync};
@@ -188,7 +187,7 @@ fn attr_hash(p: &Person, mapping: Mapping) -> AttrHash {
     let parts = [part];
     let source = Source { objects: &objects, parts: &parts, limits: &limits };
     let view = [View { spec: &spec, erased: &erased }];
-    let digested = at_once(driftless_snapshot::digest(&source, &view, &hash_key())).expect("a good snapshot");
+    let digested = at_once(driftless_snapshot::digest(source, &view, &hash_key())).expect("a good snapshot");
     let hash = digested.into_iter().next().expect("one view").expect("a good view").rows[0].attr_hash;
     KNOWN.with(|k| k.borrow_mut().insert(key, hash));
     hash
@@ -258,5 +257,3 @@ pub fn object_key(name: &str) -> String {
     format!("datasets/acme/people/{name}.parquet")
 }
 
-/// The bucket shared by everything in one simulation.
-pub type Bucket = Arc<MemoryObjects>;

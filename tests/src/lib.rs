@@ -16,6 +16,7 @@ mod faults;
 mod functions;
 mod ghosts;
 pub mod history;
+mod invoke;
 mod list;
 mod store;
 mod task;

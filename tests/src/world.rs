@@ -1,36 +1,25 @@
 //! One simulation: stores, clock, queues, destination, and the invocations that are under way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use driftless_delivery::{MemoryQueue, Message, Outgoing, Queue};
 use driftless_deltalog::head::{ConfigStamp, Head, Names};
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_deltalog::{Deltalog, MemoryDeltalog};
-use driftless_fn_janitor::Keeping;
-use driftless_fn_planner::plan::Request;
 use driftless_model::{Clock, DatasetId, Millis, SnapshotOrder, SyncId};
 use driftless_objects::{MemoryObjects, ObjectMeta, Objects};
 use driftless_state::names;
-use driftless_testkit::{CountingTokens, ManualClock, Random, Visits, When, events};
+use driftless_testkit::{CountingTokens, ManualClock, Random, Visits, events};
 
 use crate::at_once;
 use crate::dataset::{Mapping, People, Settings, destination, object_key, parquet, sync};
 use crate::faults::Faults;
-use crate::functions::{INGEST, JANITOR, PLANNER, Ports, TO_CRM, Verdict};
+use crate::functions::{INGEST, JANITOR, PLANNER, TO_CRM};
 use crate::ghosts::Ghosts;
 use crate::list::Remote;
-use crate::store::{DatedObjects, Forgetful, Forgotten, WatchedDeltalog};
-use crate::task::{Task, TaskId, Whereabouts, steps};
-
-/// How long a function lives.
-const FUNCTION_MS: i64 = 150_000;
-/// Nobody swaps a head in its last seconds.
-const MARGIN_MS: i64 = 10_000;
-/// How long a received message stays hidden.
-const VISIBILITY_S: u32 = 160;
-/// What one step takes.
-const STEP_MS: i64 = 100;
+use crate::store::{DatedObjects, Forgotten, WatchedDeltalog};
+use crate::task::Task;
 
 /// What a simulation starts from.
 #[derive(Clone, Debug)]
@@ -67,7 +56,7 @@ impl Default for Setup {
 
 /// See the module.
 pub struct World {
-    setup: Setup,
+    pub(crate) setup: Setup,
     /// Stands still until it is moved.
     pub clock: Arc<ManualClock>,
     /// The destination.
@@ -82,17 +71,17 @@ pub struct World {
     pub queue: Arc<MemoryQueue>,
     /// The table, as the functions see it.
     pub log: Arc<WatchedDeltalog>,
-    memory: Arc<MemoryDeltalog>,
-    bucket: Arc<MemoryObjects>,
-    objects: Arc<DatedObjects>,
-    tokens: Arc<CountingTokens>,
-    syncs: Vec<SyncId>,
-    tasks: Vec<Task>,
-    spawned: u64,
+    pub(crate) memory: Arc<MemoryDeltalog>,
+    pub(crate) bucket: Arc<MemoryObjects>,
+    pub(crate) objects: Arc<DatedObjects>,
+    pub(crate) tokens: Arc<CountingTokens>,
+    pub(crate) syncs: Vec<SyncId>,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) spawned: u64,
     uploads: Vec<String>,
     ticks: u64,
     /// Every message that was ever received, with its queue.
-    received: BTreeSet<(String, String)>,
+    pub(crate) received: BTreeSet<(String, String)>,
 }
 
 impl World {
@@ -275,228 +264,6 @@ impl World {
         at_once(self.queue.send(url, &[message])).expect("memory");
     }
 
-    // ---- invocations
-
-    /// Starts the function that drains `url` with a message of its queue. `None`: there is no such visible message.
-    pub fn receive(&mut self, url: &str, id: &str) -> Option<TaskId> {
-        let record = self.queue.receive_one(url, id, VISIBILITY_S)?;
-        let body = record.body.clone().unwrap_or_default();
-        self.received.insert((url.to_owned(), body.clone()));
-        Some(self.invoke(url, body, Some(record.receipt)))
-    }
-
-    /// Starts the function that drains `url` with a body, beside the queue: a duplicate delivery.
-    pub fn invoke(&mut self, url: &str, body: String, receipt: Option<String>) -> TaskId {
-        let url = url.to_owned();
-        let function = match url.as_str() {
-            INGEST => "ingest",
-            PLANNER => "planner",
-            JANITOR => "janitor",
-            _ => "connector",
-        };
-        let queue = Arc::clone(&self.queue);
-        self.spawn(function, move |ports| async move {
-            let verdict = match ports.steps_for(&url, &body).await {
-                Ok(verdict) => verdict,
-                Err(e) => {
-                    ports.ghosts.note(format!("   fails: {e}"));
-                    Verdict::Failed
-                }
-            };
-            let Some(receipt) = receipt else { return };
-            match verdict {
-                Verdict::Done => queue.delete(&url, &receipt),
-                Verdict::Later(after) => {
-                    let seconds = u32::try_from(after.as_secs()).unwrap_or(900).min(900);
-                    let _ = queue.defer(&url, &receipt, seconds).await;
-                }
-                Verdict::Failed => {}
-            }
-        })
-    }
-
-    /// `driftless erase`.
-    pub fn erase(&mut self, id: &str) -> TaskId {
-        self.ghosts.note(format!("-- erase {id}"));
-        let id = id.to_owned();
-        self.spawn("erase", move |ports| async move {
-            if let Err(e) = ports.erase(&id).await {
-                ports.ghosts.note(format!("   fails: {e}"));
-            }
-        })
-    }
-
-    fn spawn<F, R>(&mut self, function: &'static str, start: F) -> TaskId
-    where
-        F: FnOnce(Ports) -> R + 'static,
-        R: Future<Output = ()> + 'static,
-    {
-        let id = TaskId(self.spawned);
-        self.spawned += 1;
-        let life = driftless_testkit::Life::default();
-        let at: Whereabouts = Arc::new(Mutex::new(None));
-        let started = self.clock.now();
-        let queue: Arc<dyn Queue> = Arc::clone(&self.queue) as Arc<dyn Queue>;
-        let forgets = function == "janitor" && self.setup.forgotten == Some(Forgotten::Resending);
-        let keeping = Keeping { grace: 600_000, log: 1_000_000, stalled: 300_000, ..Keeping::default() };
-        let mut ports = Ports {
-            log: Arc::clone(&self.log) as Arc<dyn Deltalog>,
-            objects: Arc::clone(&self.objects) as Arc<dyn Objects>,
-            queue: if forgets { Arc::new(Forgetful(queue)) } else { queue },
-            clock: Arc::clone(&self.clock),
-            tokens: Arc::clone(&self.tokens) as Arc<dyn driftless_model::Tokens>,
-            remote: Arc::clone(&self.remote),
-            ghosts: Arc::clone(&self.ghosts),
-            steps: steps(function, &life, &at, &self.faults, &self.visits),
-            keeping,
-            stop_at: started.plus(FUNCTION_MS - MARGIN_MS),
-        };
-        ports.keeping.folding.share_percent = self.setup.fold_percent;
-        if self.setup.forgotten == Some(Forgotten::Counting) {
-            (ports.keeping.grace, ports.keeping.log) = (0, 0);
-        }
-        let future = Box::pin(start(ports.stepped()));
-        let name = format!("{function}{}", id.0);
-        self.ghosts.note(format!("{name} starts"));
-        self.tasks.push(Task { id, name, started, life, at, future });
-        id
-    }
-
-    /// Invocations under way, oldest first.
-    #[must_use]
-    pub fn running(&self) -> Vec<TaskId> {
-        self.tasks.iter().map(|t| t.id).collect()
-    }
-
-    /// Moves time, and with it everything that waits for it.
-    pub fn pass(&mut self, ms: i64) {
-        self.clock.advance(ms);
-        self.remote.land(self.clock.now(), &self.ghosts);
-        // Lambda kills what has used up its time.
-        let now = self.clock.now();
-        let ghosts = &self.ghosts;
-        self.tasks.retain(|t| {
-            let alive = now.0 - t.started.0 <= FUNCTION_MS;
-            if !alive {
-                ghosts.note(format!("{} is killed: its time is over", t.name));
-            }
-            alive
-        });
-    }
-
-    /// One step of an invocation. False: it is not under way any more.
-    pub fn step(&mut self, id: TaskId) -> bool {
-        self.pass(STEP_MS);
-        let Some(at) = self.tasks.iter().position(|t| t.id == id) else { return false };
-        let before = self.tasks[at].passed();
-        let ended = self.tasks[at].poll();
-        let task = &self.tasks[at];
-        if let (Some((point, when)), true) = (task.passed(), task.passed() != before) {
-            let side = if when == When::Before { "before" } else { "after" };
-            let died = if task.life.is_dead() { " DIES" } else { "" };
-            if died != "" || !point.step.starts_with("read") {
-                self.ghosts.note(format!("{} {side} {}{died}", task.name, point.step));
-            }
-        }
-        if ended {
-            self.tasks.remove(at);
-        }
-        !ended
-    }
-
-    /// Kills an invocation where it is.
-    pub fn kill(&mut self, id: TaskId) {
-        if let Some(at) = self.tasks.iter().position(|t| t.id == id) {
-            self.ghosts.note(format!("{} is killed", self.tasks[at].name));
-            self.tasks.remove(at);
-        }
-    }
-
-    /// Lets an invocation run to its end.
-    pub fn finish(&mut self, id: TaskId) {
-        while self.step(id) {}
-    }
-
-    /// Lets an invocation run until it has passed a step on the given side. False: it ended without.
-    pub fn run_until(&mut self, id: TaskId, step: &str, side: When) -> bool {
-        while self.step(id) {
-            let task = self.tasks.iter().find(|t| t.id == id);
-            if task.and_then(Task::passed).is_some_and(|(p, w)| p.step == step && w == side) {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Lets everything that is under way come to its end, one after the other.
-    pub fn drain(&mut self) {
-        while let Some(id) = self.running().first().copied() {
-            self.finish(id);
-        }
-    }
-
-    /// Receives every visible message and works it off, and whatever that asks for, until nothing is visible.
-    pub fn work_off(&mut self, urls: &[&str]) {
-        for _ in 0..200 {
-            let next = urls.iter().find_map(|url| self.queue.visible(url).first().map(|id| ((*url).to_owned(), id.clone())));
-            let Some((url, id)) = next else { return };
-            if let Some(task) = self.receive(&url, &id) {
-                self.finish(task);
-            }
-        }
-        self.ghosts.violated("DL-6 messages never end");
-    }
-
-    /// Every queue.
-    pub const QUEUES: [&'static str; 4] = [INGEST, PLANNER, TO_CRM, JANITOR];
-
-    /// Works off announcements and requests to ingest.
-    pub fn ingest(&mut self) {
-        self.work_off(&[INGEST]);
-    }
-
-    /// A new tick, planned.
-    pub fn plan(&mut self) {
-        let sync = self.sync();
-        self.tick(&sync);
-        self.work_off(&[PLANNER]);
-    }
-
-    /// Works off calls.
-    pub fn deliver(&mut self) {
-        self.work_off(&[TO_CRM]);
-    }
-
-    /// A periodic sweep.
-    pub fn sweep(&mut self) {
-        self.ask_for_sweep();
-        self.work_off(&[JANITOR]);
-    }
-
-    /// Ticks, calls and sweeps until nothing is asked for any more.
-    pub fn refresh(&mut self) {
-        self.plan();
-        self.work_off(&Self::QUEUES);
-        self.sweep();
-        self.work_off(&Self::QUEUES);
-    }
-
-    /// A request to plan, without a message.
-    #[must_use]
-    pub fn request(&self, tick: &str) -> Request {
-        Request { sync: self.sync(), tick: tick.to_owned(), cause: "test".to_owned(), look_for_snapshot: false }
-    }
-
-    /// Starts a planner for a tick; it may be paused.
-    pub fn planner(&mut self, tick: &str) -> TaskId {
-        let request = self.request(tick);
-        self.spawn("planner", move |ports| async move {
-            if let Err(e) = ports.plan(&request).await {
-                ports.ghosts.note(format!("   fails: {e}"));
-            }
-        })
-    }
-
     /// Every message that was ever received, with its queue.
     #[must_use]
     pub fn received(&self) -> Vec<(String, String)> {
@@ -519,26 +286,6 @@ impl World {
         }
         parts.push(self.ghosts.writes().to_string());
         parts.join("\n")
-    }
-}
-
-impl Ports {
-    async fn steps_for(
-        &self,
-        url: &str,
-        body: &str,
-    ) -> Result<Verdict, Box<dyn core::error::Error + Send + core::marker::Sync>> {
-        match url {
-            INGEST => self.take_up(body).await,
-            PLANNER => match Message::parse(body)? {
-                Message::Plan { sync, tick, cause, after_ingest } => {
-                    self.plan(&Request { sync, tick, cause, look_for_snapshot: !after_ingest }).await
-                }
-                _ => Ok(Verdict::Done),
-            },
-            JANITOR => self.sweep(body).await,
-            _ => self.deliver(body).await,
-        }
     }
 }
 

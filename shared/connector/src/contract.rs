@@ -234,6 +234,9 @@ impl fmt::Debug for OutRow {
 
 impl fmt::Debug for Batch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("operation", &self.operation).field("rows", &self.rows.len()).finish_non_exhaustive()
+        f.debug_struct("Batch")
+            .field("operation", &self.operation)
+            .field("rows", &self.rows.len())
+            .finish_non_exhaustive()
     }
 }

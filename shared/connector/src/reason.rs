@@ -57,7 +57,9 @@ mod tests {
         };
         let rows = [row];
         assert_eq!(code("ERROR_CONTACT_EXISTS", &rows).as_deref(), Some("ERROR_CONTACT_EXISTS"));
-        for bad in ["mary@example.com looks fake", "MARY is not a name", "no such c-17", "unknown 49301234567", "", "ünknown"] {
+        for bad in
+            ["mary@example.com looks fake", "MARY is not a name", "no such c-17", "unknown 49301234567", "", "ünknown"]
+        {
             assert_eq!(code(bad, &rows), None, "{bad}");
         }
     }

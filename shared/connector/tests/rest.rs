@@ -13,7 +13,8 @@ use driftless_connector::{BuildError, Failure, HttpPolicy, ListState, Stop, Work
 use driftless_model::{Millis, Operation, Outcome};
 use serde_json::{Value, json};
 use support::{
-    Does, Got, Server, Virtual, connector, deliver, deliver_with, destination, letters, local, removals, row, rows, secrets,
+    Does, Got, Server, Virtual, connector, deliver, deliver_with, destination, letters, local, removals, row, rows,
+    secrets,
 };
 
 /// A destination with batches and a result per position.
@@ -102,7 +103,10 @@ async fn a_removal_sends_the_identifiers_it_is_given() {
     let driven = deliver(&*connector(&batched(&server.url), "news"), Operation::Remove, &removals(2)).await;
     assert_eq!(letters(&driven), "DD");
     assert_eq!(server.got()[0].target, "/lists/news/members/remove");
-    assert_eq!(server.got()[0].json(), json!({ "records": [{ "email": "p0@example.com" }, { "email": "p1@example.com" }] }));
+    assert_eq!(
+        server.got()[0].json(),
+        json!({ "records": [{ "email": "p0@example.com" }, { "email": "p1@example.com" }] })
+    );
 }
 
 #[tokio::test]
@@ -128,7 +132,10 @@ async fn an_all_or_nothing_refusal_is_bisected() {
 #[tokio::test]
 async fn failures_by_key_leave_the_others_delivered() {
     let server = Server::start(|_, _| {
-        Does::json(200, &json!({ "failedUpdates": { "invalidEmails": ["P1@example.com"], "notFoundEmails": ["p2@example.com"] } }))
+        Does::json(
+            200,
+            &json!({ "failedUpdates": { "invalidEmails": ["P1@example.com"], "notFoundEmails": ["p2@example.com"] } }),
+        )
     })
     .await;
     let yaml = format!(
@@ -151,7 +158,8 @@ remove:
 
 #[tokio::test]
 async fn an_envelope_inside_a_200_throttles_and_delivers() {
-    let server = Server::start(|_, number| Does::json(200, &json!({ "code": if number == 0 { 40100 } else { 0 } }))).await;
+    let server =
+        Server::start(|_, number| Does::json(200, &json!({ "code": if number == 0 { 40100 } else { 0 } }))).await;
     let yaml = format!(
         "version: 1
 kind: rest
@@ -313,7 +321,11 @@ async fn an_expired_token_is_fetched_anew_once() {
         }
         // The first token is good for one request.
         let used = got.header("authorization").unwrap_or_default();
-        if used == "Bearer t1" && got.json()["records"][0]["email"] != "p0@example.com" { Does::status(401) } else { ok(got) }
+        if used == "Bearer t1" && got.json()["records"][0]["email"] != "p0@example.com" {
+            Does::status(401)
+        } else {
+            ok(got)
+        }
     })
     .await;
     let driven = deliver(&*connector(&with_oauth(&server.url), "news"), Operation::Add, &rows(8)).await;
@@ -322,7 +334,11 @@ async fn an_expired_token_is_fetched_anew_once() {
     let paths: Vec<&str> = got.iter().map(Got::path).collect();
     assert_eq!(paths, ["/token", "/lists/news/members", "/lists/news/members", "/token", "/lists/news/members"]);
     assert_eq!(driven.requests, 5);
-    assert_eq!(got[0].header("authorization"), Some("Basic aWQlM0ExOnMzY3IzdA=="), "id and secret are form-encoded first");
+    assert_eq!(
+        got[0].header("authorization"),
+        Some("Basic aWQlM0ExOnMzY3IzdA=="),
+        "id and secret are form-encoded first"
+    );
     assert_eq!(got[0].body, b"grant_type=client_credentials&scope=a+b");
 }
 
@@ -361,7 +377,11 @@ async fn an_issuer_that_is_down_is_not_a_refused_login() {
             first_attempt_unsettled: false,
         };
         let driven = drive(&*connector, &time, &time, work).await;
-        assert_eq!((letters(&driven).as_str(), matches!(driven.stop, Some(Stop::Fatal { .. }))), ("R", fatal), "{status}");
+        assert_eq!(
+            (letters(&driven).as_str(), matches!(driven.stop, Some(Stop::Fatal { .. }))),
+            ("R", fatal),
+            "{status}"
+        );
     }
 }
 
@@ -378,7 +398,13 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn private_addresses_are_refused_unless_the_deployment_allows_them() {
     let public = HttpPolicy::default();
-    for url in ["https://127.0.0.1:9", "https://169.254.169.254/latest", "https://[::1]/", "https://[::ffff:10.0.0.1]/", "http://example.com"] {
+    for url in [
+        "https://127.0.0.1:9",
+        "https://169.254.169.254/latest",
+        "https://[::1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "http://example.com",
+    ] {
         let refused = build(&destination(&batched(url)), "news", &secrets(), public);
         assert!(matches!(refused.err(), Some(BuildError::Url { .. })), "{url}");
     }
@@ -390,7 +416,8 @@ async fn private_addresses_are_refused_unless_the_deployment_allows_them() {
     let reason = "the destination's name leads to a private, loopback or link-local address".into();
     assert_eq!((letters(&driven).as_str(), driven.stop), ("R", Some(Stop::Fatal { reason })));
     assert_eq!(server.got().len(), 0);
-    let mut token = with_oauth("https://api.example.com").replace("https://api.example.com/token", "https://10.0.0.7/token");
+    let mut token =
+        with_oauth("https://api.example.com").replace("https://api.example.com/token", "https://10.0.0.7/token");
     token.push('\n');
     assert!(build(&destination(&token), "news", &secrets(), public).is_err());
 }
@@ -444,7 +471,8 @@ remove: {{method: DELETE, path: '/people/{{{{ record.remote_id }}}}'}}
     let mut known = rows(1);
     known[0].1.remote_id = Some("70".into());
     assert_eq!(deliver(&*connector, Operation::Update, &known).await.requests, 1);
-    let calls: Vec<String> = server.got().iter().filter(|g| g.method != "GET").map(|g| format!("{} {}", g.method, g.target)).collect();
+    let calls: Vec<String> =
+        server.got().iter().filter(|g| g.method != "GET").map(|g| format!("{} {}", g.method, g.target)).collect();
     assert_eq!(calls, ["DELETE /people/70", "PUT /people/70", "POST /people", "PUT /people/70"]);
 }
 
@@ -482,7 +510,8 @@ fn paged(got: &Got, _: usize) -> Does {
     let items: Vec<Value> =
         (start..(start + 2).min(5)).map(|i| json!({ "id": i, "email": format!("p{i}@example.com") })).collect();
     let next = (start + 2 < 5).then(|| (start + 2).to_string());
-    let link = next.as_ref().map_or_else(String::new, |next| format!("<?cursor={next}>; rel=\"next\", <?x=1>; rel=\"prev\""));
+    let link =
+        next.as_ref().map_or_else(String::new, |next| format!("<?cursor={next}>; rel=\"next\", <?x=1>; rel=\"prev\""));
     Does::json(200, &json!({ "items": items, "next": next })).with("link", link)
 }
 
@@ -527,7 +556,9 @@ async fn a_next_page_on_another_host_is_not_read() {
 
 #[tokio::test]
 async fn a_list_that_cannot_be_read_says_why() {
-    for (does, wanted) in [(401, "refuses us: HTTP 401"), (500, "not available: HTTP 500"), (429, "throttling: HTTP 429")] {
+    for (does, wanted) in
+        [(401, "refuses us: HTTP 401"), (500, "not available: HTTP 500"), (429, "throttling: HTTP 429")]
+    {
         let server = Server::start(move |_, _| Does::status(does)).await;
         let failure = connector(&listed(&server.url, "link", ""), "news").list(None).await.unwrap_err();
         assert!(failure.to_string().contains(wanted), "{failure}");

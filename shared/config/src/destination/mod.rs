@@ -221,6 +221,9 @@ impl JsonSchema for FormatVersion {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// Settings that most files leave out.
 mod default {
     use crate::value::HumanDuration;

@@ -109,7 +109,9 @@ pub async fn drive(connector: &dyn Connector, pacer: &dyn Pacer, clock: &dyn Clo
     let mut requests = 0;
     let mut failures = 0;
     let stop = loop {
-        let Some(segment) = segments.next(|rows_of| connector.fits(work.operation, &rows.batch(rows_of))) else { break None };
+        let Some(segment) = segments.next(|rows_of| connector.fits(work.operation, &rows.batch(rows_of))) else {
+            break None;
+        };
         if let Err(stop) = turn.enter().await {
             break Some(stop);
         }

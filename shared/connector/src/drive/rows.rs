@@ -31,7 +31,10 @@ impl<'a> Rows<'a> {
     pub(super) fn batch(&self, indexes: &[usize]) -> Vec<OutRow> {
         let pairs = indexes.iter().filter_map(|&i| self.rows.get(i).zip(self.known.get(i)));
         pairs
-            .map(|((_, row), known)| OutRow { remote_id: known.remote_id.clone().or_else(|| row.remote_id.clone()), ..row.clone() })
+            .map(|((_, row), known)| OutRow {
+                remote_id: known.remote_id.clone().or_else(|| row.remote_id.clone()),
+                ..row.clone()
+            })
             .collect()
     }
 

@@ -39,7 +39,10 @@ impl<'a> Turn<'a> {
             }
         };
         if !self.reaches(at) {
-            return Err(Stop::Throttled { until: at, reason: "the rate budget has no slot before the deadline".into() });
+            return Err(Stop::Throttled {
+                until: at,
+                reason: "the rate budget has no slot before the deadline".into(),
+            });
         }
         self.pacer.sleep_until(at).await;
         // The slot was reserved and slept for: both take time.

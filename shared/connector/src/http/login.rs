@@ -33,7 +33,10 @@ impl Login {
             Auth::None => Self::None,
             Auth::Bearer(bearer) => {
                 let token = secrets.secret(&bearer.token)?;
-                Self::Fixed(AUTHORIZATION, sensitive(format!("Bearer {}", token.expose_secret().trim()), "auth.bearer.token")?)
+                Self::Fixed(
+                    AUTHORIZATION,
+                    sensitive(format!("Bearer {}", token.expose_secret().trim()), "auth.bearer.token")?,
+                )
             }
             Auth::Basic(basic) => {
                 let password = secrets.secret(&basic.password)?;

@@ -48,7 +48,12 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    pub(crate) fn new(base: &BaseUrl, auth: &Auth, secrets: &dyn Secrets, policy: HttpPolicy) -> Result<Self, BuildError> {
+    pub(crate) fn new(
+        base: &BaseUrl,
+        auth: &Auth,
+        secrets: &dyn Secrets,
+        policy: HttpPolicy,
+    ) -> Result<Self, BuildError> {
         let base = checked(base, policy)?;
         if let Auth::OAuth2(oauth) = auth {
             checked(&oauth.token_url, policy)?;
@@ -58,6 +63,8 @@ impl Http {
             // A redirect could lead anywhere and would carry the body along: 3xx is an answer like any other.
             .redirect(redirect::Policy::none())
             .connect_timeout(policy.connect_timeout)
+            // A function may be frozen for longer than the other side keeps a connection; a stale one looks like a lost answer.
+            .pool_idle_timeout(Duration::from_secs(10))
             .https_only(!policy.allow_private)
             .dns_resolver(GuardedResolver { allow_private: policy.allow_private })
             .build()

@@ -78,9 +78,11 @@ impl<'a> Session<'a> {
         };
         let reason = format!("token: {}", reason::http(reply.status, None));
         match reply.status {
-            200..=299 => reply.json().ok().and_then(|answer| Tokens::header_of(&answer)).ok_or_else(|| Trouble::NotSent {
-                reason: "token: the issuer's answer has no access_token".into(),
-            }),
+            200..=299 => reply
+                .json()
+                .ok()
+                .and_then(|answer| Tokens::header_of(&answer))
+                .ok_or_else(|| Trouble::NotSent { reason: "token: the issuer's answer has no access_token".into() }),
             429 => Err(Trouble::Throttled { after: reply.retry_after(), reason }),
             500.. | 408 => Err(Trouble::NotSent { reason }),
             _ => Err(Trouble::Fatal { reason }),

@@ -186,7 +186,8 @@ fn by_key(results: &ResultsByKey, body: &Json, rows: &[OutRow]) -> Result<Vec<Ro
     }
     let delivered = RowVerdict { verdict: Verdict::Delivered, reason: String::new(), remote_id: None };
     let mut verdicts = vec![delivered; rows.len()];
-    let failures = results.failures.iter().filter_map(|at| body.pointer(at.as_str()).and_then(Json::as_array)).flatten();
+    let failures =
+        results.failures.iter().filter_map(|at| body.pointer(at.as_str()).and_then(Json::as_array)).flatten();
     for item in failures {
         let key = results.key.as_ref().map_or(Some(item), |at| item.pointer(at.as_str()));
         let key = key.and_then(text).ok_or("a failure names no record")?.to_lowercase();
@@ -209,7 +210,9 @@ fn by_key(results: &ResultsByKey, body: &Json, rows: &[OutRow]) -> Result<Vec<Ro
 /// True if a failure's lower-case key names the row.
 fn names(matches: &FailedKey, key: &str, position: usize, row: &OutRow) -> bool {
     match matches {
-        FailedKey::Identifier(field) => row.identifiers.iter().any(|i| i.field == *field && i.value.to_lowercase() == key),
+        FailedKey::Identifier(field) => {
+            row.identifiers.iter().any(|i| i.field == *field && i.value.to_lowercase() == key)
+        }
         FailedKey::Key => row.key.as_str().to_lowercase() == key,
         FailedKey::RemoteId => row.remote_id.as_ref().is_some_and(|id| id.to_lowercase() == key),
         FailedKey::Position => key.parse() == Ok(position),
@@ -238,7 +241,9 @@ impl RowVerdict {
     pub(super) fn outcome(self, operation: Operation) -> Option<RowOutcome> {
         let outcome = match (self.verdict, operation) {
             (Verdict::Delivered, _) | (Verdict::Absent, Operation::Remove) => Outcome::Delivered,
-            (Verdict::Exists, Operation::Add) | (Verdict::Absent, Operation::Update) | (Verdict::Fatal, _) => return None,
+            (Verdict::Exists, Operation::Add) | (Verdict::Absent, Operation::Update) | (Verdict::Fatal, _) => {
+                return None;
+            }
             (Verdict::Throttled | Verdict::Retry, _) => Outcome::Retry,
             (Verdict::Unknown, _) => Outcome::Unknown,
             (Verdict::Rejected | Verdict::Exists | Verdict::Absent, _) => Outcome::Rejected { reason: self.reason },

@@ -155,7 +155,11 @@ impl Rest {
         let mut chunks: VecDeque<Vec<usize>> = going.rows.chunks(most).map(<[usize]>::to_vec).collect();
         let mut turned = Vec::new();
         while let Some(mut chunk) = chunks.pop_front() {
-            let key = if going.turned { derived_key(batch.idempotency_key, going.operation, &chunk) } else { batch.idempotency_key.to_owned() };
+            let key = if going.turned {
+                derived_key(batch.idempotency_key, going.operation, &chunk)
+            } else {
+                batch.idempotency_key.to_owned()
+            };
             let request = match self.render(way, going.operation, &key, &progress.pick(&chunk)) {
                 Rendered::Request(request) => request,
                 Rendered::TooLarge if chunk.len() > 1 => {
@@ -220,7 +224,11 @@ impl Rest {
             Err(fault) => Rendered::Faulty(fault),
             Ok(request) => {
                 let len = request.body.as_ref().map_or(0, bytes::Bytes::len) as u64;
-                if way.size.bytes.is_some_and(|limit| len > limit.get()) { Rendered::TooLarge } else { Rendered::Request(request) }
+                if way.size.bytes.is_some_and(|limit| len > limit.get()) {
+                    Rendered::TooLarge
+                } else {
+                    Rendered::Request(request)
+                }
             }
         }
     }

@@ -82,16 +82,17 @@ impl Listing {
         }
         let reply = session.send(request).await?;
         let body = answer(&reply)?;
-        let items = body
-            .pointer(self.items.as_str())
-            .and_then(Json::as_array)
-            .ok_or_else(|| Failure::Unavailable { reason: "the answer has no members where `list.items` says".into() })?;
+        let items = body.pointer(self.items.as_str()).and_then(Json::as_array).ok_or_else(|| Failure::Unavailable {
+            reason: "the answer has no members where `list.items` says".into(),
+        })?;
         let members = items.iter().map(|item| self.member(item)).collect();
         let full = |size: core::num::NonZeroU32| items.len() >= usize::try_from(size.get()).unwrap_or(usize::MAX);
         let next = match &self.next {
             None => None,
             Some(Next::Cursor(at)) => text_at(&body, at.as_str()),
-            Some(Next::Offset(offset)) => full(offset.size).then(|| start.saturating_add(offset.size.get()).to_string()),
+            Some(Next::Offset(offset)) => {
+                full(offset.size).then(|| start.saturating_add(offset.size.get()).to_string())
+            }
             Some(Next::Page(page)) => full(page.size).then(|| start.saturating_add(1).to_string()),
             Some(Next::Link) => next_link(&reply),
         };

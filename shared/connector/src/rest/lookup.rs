@@ -28,7 +28,9 @@ pub(super) enum Found {
     Id(String),
     Nothing,
     /// The destination does not accept the question, so it would not accept the record.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
 }
 
 impl Finder {
@@ -78,7 +80,8 @@ impl Finder {
         }
         match reply.status {
             200..=299 => {
-                let body = reply.json().map_err(|unread| Answered::Unavailable { reason: format!("look-up: {unread}") })?;
+                let body =
+                    reply.json().map_err(|unread| Answered::Unavailable { reason: format!("look-up: {unread}") })?;
                 Ok(text_at(&body, self.remote_id.as_str()).map_or(Found::Nothing, Found::Id))
             }
             429 => Err(Answered::Throttled { after: reply.retry_after(), reason }),

@@ -100,7 +100,9 @@ impl Request {
         let body = match parts.body {
             None => None,
             Some(Body::Json(json)) => Some(Content::Json(Node::compile(book, &format!("{key}.body.json"), json)?)),
-            Some(Body::Ndjson(json)) => Some(Content::Ndjson(Node::compile(book, &format!("{key}.body.ndjson"), json)?)),
+            Some(Body::Ndjson(json)) => {
+                Some(Content::Ndjson(Node::compile(book, &format!("{key}.body.ndjson"), json)?))
+            }
             Some(Body::Form(form)) => {
                 let mut fields = Vec::new();
                 for (name, json) in form {
@@ -198,9 +200,9 @@ impl Node {
                     return Err(BuildError::Template { key: key.to_owned(), line: 1, what });
                 }
                 None => {
-                    let entries = map.iter().map(|(name, json)| {
-                        Ok((name.clone(), Self::compile(book, &format!("{key}.{name}"), json)?))
-                    });
+                    let entries = map
+                        .iter()
+                        .map(|(name, json)| Ok((name.clone(), Self::compile(book, &format!("{key}.{name}"), json)?)));
                     Self::Map(entries.collect::<Result<_, BuildError>>()?)
                 }
             },

@@ -72,7 +72,11 @@ impl Book {
     /// A path: values are percent-encoded and keep to their segment.
     pub(super) fn path(&mut self, key: &str, text: &str) -> Result<Page, BuildError> {
         if outside_expressions(text).contains(['?', '#']) {
-            return Err(BuildError::Template { key: key.to_owned(), line: 1, what: "a path has no query; use `query`".into() });
+            return Err(BuildError::Template {
+                key: key.to_owned(),
+                line: 1,
+                what: "a path has no query; use `query`".into(),
+            });
         }
         self.text(&format!("{key} path"), text)
     }
@@ -211,7 +215,13 @@ fn outside_expressions(text: &str) -> String {
     while let Some(start) = rest.find("{{").into_iter().chain(rest.find("{%")).chain(rest.find("{#")).min() {
         let (before, tag) = rest.split_at(start);
         outside.push_str(before);
-        let close = if tag.starts_with("{{") { "}}" } else if tag.starts_with("{%") { "%}" } else { "#}" };
+        let close = if tag.starts_with("{{") {
+            "}}"
+        } else if tag.starts_with("{%") {
+            "%}"
+        } else {
+            "#}"
+        };
         rest = tag.find(close).map_or("", |end| tag.split_at(end + 2).1);
     }
     outside.push_str(rest);

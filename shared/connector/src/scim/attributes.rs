@@ -6,7 +6,8 @@ use crate::OutRow;
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 /// Attributes that are lists of values with a type (RFC 7643 section 4.1.2).
-const MULTI_VALUED: [&str; 7] = ["emails", "phoneNumbers", "ims", "photos", "entitlements", "roles", "x509Certificates"];
+const MULTI_VALUED: [&str; 7] =
+    ["emails", "phoneNumbers", "ims", "photos", "entitlements", "roles", "x509Certificates"];
 
 /// The attributes of a user that a row sets.
 pub(super) struct Attributes<'a>(Vec<(Place<'a>, &'a Value)>);
@@ -112,7 +113,9 @@ impl<'a> Place<'a> {
         }
         match path.split_once('.') {
             Some((name, sub)) => Self { schema, name, part: Part::Sub(sub) },
-            None if schema.is_none() && MULTI_VALUED.contains(&path) => Self { schema, name: path, part: Part::Value(None) },
+            None if schema.is_none() && MULTI_VALUED.contains(&path) => {
+                Self { schema, name: path, part: Part::Value(None) }
+            }
             None => Self { schema, name: path, part: Part::Whole },
         }
     }

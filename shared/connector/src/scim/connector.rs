@@ -44,7 +44,9 @@ impl Connector for Scim {
         let session = Session::new(&self.http, &Open, self.timeout);
         let start = match &cursor {
             None => 1,
-            Some(cursor) => cursor.parse().map_err(|_| Failure::Fatal { reason: "not a cursor of this list".into() })?,
+            Some(cursor) => {
+                cursor.parse().map_err(|_| Failure::Fatal { reason: "not a cursor of this list".into() })?
+            }
         };
         let members = match self.config.mode {
             ScimMode::User => None,
@@ -69,7 +71,9 @@ impl Connector for Scim {
         });
         let mut steps = vec![CheckStep { name: "read /ServiceProviderConfig", result: shown(provider) }];
         let (name, found) = match self.config.mode {
-            ScimMode::Group => ("read the group", self.member_ids(&session).await.map(|ids| format!("{} members", ids.len()))),
+            ScimMode::Group => {
+                ("read the group", self.member_ids(&session).await.map(|ids| format!("{} members", ids.len())))
+            }
             ScimMode::User => {
                 let users = self.users(&session, 1, "0").await;
                 steps.push(CheckStep {
@@ -117,8 +121,12 @@ impl Scim {
     /// A page of all users, from an index that counts from 1.
     async fn users(&self, session: &Session<'_>, start: u64, count: &str) -> Result<Listed, Failure> {
         let start = start.to_string();
-        let query =
-            [("startIndex", start.as_str()), ("count", count), ("attributes", "userName,externalId,active"), ("sortBy", "id")];
+        let query = [
+            ("startIndex", start.as_str()),
+            ("count", count),
+            ("attributes", "userName,externalId,active"),
+            ("sortBy", "id"),
+        ];
         let reply = self.send(session, Call::new(Method::GET, &["Users"]).query(&query)).await.map_err(failure)?;
         self.resource(&reply).map_err(failure)
     }
@@ -136,7 +144,8 @@ impl Scim {
 
     /// A user by the destination fields of its names.
     fn member(&self, user: Resource) -> Member {
-        let field = |attribute: &str| self.config.attributes.get(attribute).cloned().unwrap_or_else(|| attribute.to_owned());
+        let field =
+            |attribute: &str| self.config.attributes.get(attribute).cloned().unwrap_or_else(|| attribute.to_owned());
         let names = [("userName", user.user_name), ("externalId", user.external_id)];
         let identifiers = names.into_iter().filter_map(|(name, value)| Some(Identifier::new(field(name), value?)));
         Member { identifiers: identifiers.collect(), remote_id: Some(user.id) }

@@ -40,7 +40,11 @@ impl Scim {
         let id = match found.as_slice() {
             [] => return Ok(None),
             [group] if !group.id.is_empty() => group.id.clone(),
-            _ => return Err(Answered::Fatal { reason: "there are several groups of this name; name it by its id".into() }),
+            _ => {
+                return Err(Answered::Fatal {
+                    reason: "there are several groups of this name; name it by its id".into(),
+                });
+            }
         };
         *self.group.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.clone());
         Ok(Some(id))
@@ -70,7 +74,11 @@ impl Scim {
             });
         }
         let group: Resource = self.resource(&reply)?;
-        if group.id.is_empty() { Err(Answered::NoAnswer { reason: "the new group has no id".into() }) } else { Ok(group.id) }
+        if group.id.is_empty() {
+            Err(Answered::NoAnswer { reason: "the new group has no id".into() })
+        } else {
+            Ok(group.id)
+        }
     }
 
     /// Makes users members. A user who is one already stays one.
@@ -102,7 +110,8 @@ impl Scim {
         match self.config.group.removal {
             MemberRemoval::Replace => self.replace_members(session, &group, &ids.iter().collect()).await,
             MemberRemoval::Each => {
-                let one = |id: &String| json!({ "op": "remove", "path": format!("members[{}]", wire::equals("value", id)) });
+                let one =
+                    |id: &String| json!({ "op": "remove", "path": format!("members[{}]", wire::equals("value", id)) });
                 for ids in ids.chunks(most) {
                     match self.patch_group(session, &group, ids.iter().map(one).collect(), None).await {
                         // Some services refuse to remove one who is not a member; alone, it is clear who that is.
@@ -123,7 +132,12 @@ impl Scim {
     }
 
     /// Reads the group and writes it back without these members, if nobody changed it meanwhile.
-    async fn replace_members(&self, session: &Session<'_>, id: &str, leaving: &BTreeSet<&String>) -> Result<(), Answered> {
+    async fn replace_members(
+        &self,
+        session: &Session<'_>,
+        id: &str,
+        leaving: &BTreeSet<&String>,
+    ) -> Result<(), Answered> {
         let Group { mut members, version } = self.read_group(session, id).await?;
         let before = members.len();
         members.retain(|id| !leaving.contains(id));

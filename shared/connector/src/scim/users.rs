@@ -250,7 +250,11 @@ impl Scim {
         Ok((change.row, changed))
     }
 
-    async fn change_in_bulk(&self, session: &Session<'_>, chunk: Vec<(Change, Value)>) -> Result<Vec<(usize, Changed)>, Answered> {
+    async fn change_in_bulk(
+        &self,
+        session: &Session<'_>,
+        chunk: Vec<(Change, Value)>,
+    ) -> Result<Vec<(usize, Changed)>, Answered> {
         let (changes, operations): (Vec<Change>, Vec<Value>) = chunk.into_iter().unzip();
         let reply = self.send(session, Call::new(Method::POST, &["Bulk"]).body(wire::bulk(&operations))).await?;
         if !reply.is_success() {
@@ -258,7 +262,8 @@ impl Scim {
         }
         let no_answer = |reason: String| Answered::NoAnswer { reason };
         let body = reply.json().map_err(|unread| no_answer(unread.to_string()))?;
-        let answer: BulkAnswer = serde_json::from_value(body).map_err(|_| no_answer("the answer is not of SCIM".into()))?;
+        let answer: BulkAnswer =
+            serde_json::from_value(body).map_err(|_| no_answer("the answer is not of SCIM".into()))?;
         let complete = answer.operations.len() == changes.len();
         let results = changes.into_iter().enumerate().map(|(place, change)| {
             let bulk_id = bulk_id(change.row);
@@ -303,7 +308,9 @@ fn chunks(changes: Vec<Change>, limits: BulkLimits) -> Vec<Vec<(Change, Value)>>
             map.insert("data".into(), data.clone());
         }
         let size = operation.to_string().len() + 1;
-        let full = chunks.last().is_some_and(|c| c.len() >= limits.operations || (!c.is_empty() && bytes + size > limits.bytes));
+        let full = chunks
+            .last()
+            .is_some_and(|c| c.len() >= limits.operations || (!c.is_empty() && bytes + size > limits.bytes));
         if full {
             chunks.push(Vec::new());
             bytes = ENVELOPE;

@@ -9,7 +9,9 @@ use std::{
 
 use async_trait::async_trait;
 use driftless_config::{Destination, SecretRef};
-use driftless_connector::{Connector, Driven, FetchedSecrets, HttpPolicy, OutRow, Pacer, PacerError, Work, build, drive};
+use driftless_connector::{
+    Connector, Driven, FetchedSecrets, HttpPolicy, OutRow, Pacer, PacerError, Work, build, drive,
+};
 use driftless_model::{Clock, Identifier, Millis, Operation, Outcome, RecordKey};
 use serde_json::{Map, Value, json};
 use tokio::{
@@ -118,7 +120,10 @@ async fn serve(
             while stream.write_all(&[b'x'; 8192]).await.is_ok() {}
         }
         Does::CutsTheBody => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{\"a\":").await.ok()?;
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{\"a\":")
+                .await
+                .ok()?;
         }
         Does::Answers(status, headers, body) => {
             let mut head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n", body.len());

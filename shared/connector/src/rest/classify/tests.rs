@@ -76,7 +76,9 @@ fn a_status_is_about_the_record_only_where_requests_carry_one() {
 #[test]
 fn a_code_inside_a_200_decides() {
     let classifier = Classifier::new(
-        answer("codes: [{at: /code, means: {delivered: [0], throttled: [40100], fatal: [40105]}, otherwise: rejected}]"),
+        answer(
+            "codes: [{at: /code, means: {delivered: [0], throttled: [40100], fatal: [40105]}, otherwise: rejected}]",
+        ),
         false,
         true,
     );
@@ -127,7 +129,10 @@ fn results_by_position_are_the_rows_own() {
     assert!(matches!(whole(classifier.read(Operation::Add, &reply(200, body), &rows(5))), Answered::NoAnswer { .. }));
     assert!(matches!(whole(classifier.read(Operation::Add, &reply(200, "{}"), &rows(5))), Answered::NoAnswer { .. }));
     // A refusal may speak of the records, or not.
-    assert!(matches!(whole(classifier.read(Operation::Add, &reply(400, "{}"), &rows(5))), Answered::BatchRejected { .. }));
+    assert!(matches!(
+        whole(classifier.read(Operation::Add, &reply(400, "{}"), &rows(5))),
+        Answered::BatchRejected { .. }
+    ));
     assert!(matches!(classifier.read(Operation::Add, &reply(400, body), &rows(6)), Read::Rows(_)));
 }
 
@@ -136,7 +141,10 @@ fn usual_words_and_numbers_mean_delivered_where_nothing_else_is_said() {
     let classifier = Classifier::new(answer("results: {by_position: {items: '', code: /status}}"), false, true);
     let body = r#"[{"status":201},{"status":"OK"},{"status":true},{"status":400},{"status":"failed"}]"#;
     let read = verdicts(classifier.read(Operation::Add, &reply(200, body), &rows(5)));
-    assert_eq!(read, [Verdict::Delivered, Verdict::Delivered, Verdict::Delivered, Verdict::Rejected, Verdict::Rejected]);
+    assert_eq!(
+        read,
+        [Verdict::Delivered, Verdict::Delivered, Verdict::Delivered, Verdict::Rejected, Verdict::Rejected]
+    );
 }
 
 #[test]
@@ -150,9 +158,15 @@ fn failures_are_found_by_what_they_name() {
     assert_eq!(verdicts_of, [Verdict::Delivered, Verdict::Exists, Verdict::Rejected, Verdict::Delivered]);
     assert_eq!(read[2].reason, "fake");
     let stranger = r#"{"errors":[{"email":"other@example.com"}]}"#;
-    assert!(matches!(whole(classifier.read(Operation::Add, &reply(200, stranger), &rows(2))), Answered::NoAnswer { .. }));
+    assert!(matches!(
+        whole(classifier.read(Operation::Add, &reply(200, stranger), &rows(2))),
+        Answered::NoAnswer { .. }
+    ));
     // Who is not listed was delivered only if the request went through.
-    assert!(matches!(whole(classifier.read(Operation::Add, &reply(400, body), &rows(4))), Answered::BatchRejected { .. }));
+    assert!(matches!(
+        whole(classifier.read(Operation::Add, &reply(400, body), &rows(4))),
+        Answered::BatchRejected { .. }
+    ));
 
     for (matches, item) in [("key", "\"KEY-1\""), ("remote_id", "\"id-1\""), ("position", "1")] {
         let config = format!("results: {{by_key: {{failures: [/bad], matches: {matches}}}}}");

@@ -83,7 +83,11 @@ fn each_record_becomes_an_element_and_values_keep_their_types() {
 
 #[test]
 fn a_form_gives_a_name_once_per_element() {
-    let made = Made::new("/x", &[], Some("form: {email: '{{ record.identifiers.email }}', 'tag[]': [a, b c], skip: '{{ none }}'}"));
+    let made = Made::new(
+        "/x",
+        &[],
+        Some("form: {email: '{{ record.identifiers.email }}', 'tag[]': [a, b c], skip: '{{ none }}'}"),
+    );
     assert_eq!(made.body(&[row("a+b@example.com", json!({}))]), "email=a%2Bb%40example.com&tag%5B%5D=a&tag%5B%5D=b+c");
 }
 

@@ -56,7 +56,7 @@ impl Mapping {
 
 /// What the list should hold of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// Its fingerprint.
     pub attr_hash: AttrHash,
     /// As sent.
@@ -66,13 +66,13 @@ pub struct Wanted {
 }
 
 /// By key hash: what a list should hold.
-pub type Selection = BTreeMap<KeyHash, Wanted>;
+pub(crate) type Selection = BTreeMap<KeyHash, Wanted>;
 
 const COLUMNS: [&str; 5] = ["id", "email", "phone", "plan", "consent"];
 
 /// The deployment's hash key in every simulation.
 #[must_use]
-pub fn hash_key() -> HashKey {
+pub(crate) fn hash_key() -> HashKey {
     HashKey::new([7; 32])
 }
 
@@ -84,10 +84,16 @@ pub fn key_hash(id: &str) -> KeyHash {
 
 /// The Parquet file of a snapshot.
 #[must_use]
-pub fn parquet(people: &[Person]) -> Bytes {
+pub(crate) fn parquet(people: &[Person]) -> Bytes {
     let rows = people.iter().map(|p| {
         let consent = if p.consent { "yes" } else { "no" };
-        [p.id.as_str().into(), p.email.as_str().into(), p.phone.as_deref().into(), p.plan.as_str().into(), consent.into()]
+        [
+            p.id.as_str().into(),
+            p.email.as_str().into(),
+            p.phone.as_deref().into(),
+            p.plan.as_str().into(),
+            consent.into(),
+        ]
     });
     Snapshot::of_texts(&COLUMNS).rows(rows).bytes()
 }
@@ -113,7 +119,7 @@ impl Default for Settings {
 
 /// The applied configuration of a sync.
 #[must_use]
-pub fn sync(list: &str, consenting: bool, mapping: Mapping, settings: Settings) -> Sync {
+pub(crate) fn sync(list: &str, consenting: bool, mapping: Mapping, settings: Settings) -> Sync {
     let hashed = |yes: bool| if yes { "sha256" } else { "none" };
     let selection = if consenting { serde_json::json!({ "where": "consent = 'yes'" }) } else { "everything".into() };
     serde_json::from_value(serde_json::json!({
@@ -139,7 +145,7 @@ pub fn sync(list: &str, consenting: bool, mapping: Mapping, settings: Settings) 
 
 /// The destination: two records a request; refused as a whole where `all_or_nothing`.
 #[must_use]
-pub fn destination(all_or_nothing: bool, updates: bool) -> Destination {
+pub(crate) fn destination(all_or_nothing: bool, updates: bool) -> Destination {
     let operation = |path: &str| serde_json::json!({ "method": "POST", "path": path });
     let mut document = serde_json::json!({
         "version": 1,
@@ -196,7 +202,12 @@ fn attr_hash(p: &Person, mapping: Mapping) -> AttrHash {
 /// What a sync of these people should hold, and whether that is beyond doubt: where an identifier is shared with somebody who
 /// is erased, it depends on whether the snapshot or the erasure came first.
 #[must_use]
-pub fn select(people: &[Person], consenting: bool, mapping: Mapping, erased: &BTreeSet<KeyHash>) -> (Selection, bool) {
+pub(crate) fn select(
+    people: &[Person],
+    consenting: bool,
+    mapping: Mapping,
+    erased: &BTreeSet<KeyHash>,
+) -> (Selection, bool) {
     let by_hash: BTreeMap<KeyHash, &Person> =
         people.iter().filter(|p| p.consent || !consenting).map(|p| (key_hash(&p.id), p)).collect();
     let mut taken = IdentifierSet::new();
@@ -221,7 +232,7 @@ pub fn select(people: &[Person], consenting: bool, mapping: Mapping, erased: &BT
 
 /// Every record of the snapshot by itself, shared identifiers or not.
 #[must_use]
-pub fn each(people: &[Person], consenting: bool, mapping: Mapping) -> Selection {
+pub(crate) fn each(people: &[Person], consenting: bool, mapping: Mapping) -> Selection {
     people.iter().filter(|p| p.consent || !consenting).map(|p| (key_hash(&p.id), wanted(p, mapping))).collect()
 }
 
@@ -253,7 +264,6 @@ pub fn person(n: usize, choice: u64) -> Option<Person> {
 
 /// The file of an uploaded snapshot, by its name in the bucket.
 #[must_use]
-pub fn object_key(name: &str) -> String {
+pub(crate) fn object_key(name: &str) -> String {
     format!("datasets/acme/people/{name}.parquet")
 }
-

@@ -5,11 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use driftless_testkit::{Next, Point, Random, When};
 
-/// Draws faults; points that were seldom passed are more likely to be hit, so that none is left out.
+/// Draws faults. Every simulation aims at a few points, so that over many of them none is left out, and common points do not
+/// keep a history from going anywhere.
 pub struct Faults(Mutex<State>);
 
 struct State {
     random: Random,
+    aim: u64,
     on: bool,
     passed: BTreeMap<(Point, When), u32>,
 }
@@ -17,8 +19,9 @@ struct State {
 impl Faults {
     /// Off at first.
     #[must_use]
-    pub const fn new(random: Random) -> Self {
-        Self(Mutex::new(State { random, on: false, passed: BTreeMap::new() }))
+    pub fn new(mut random: Random) -> Self {
+        let aim = random.next();
+        Self(Mutex::new(State { random, aim, on: false, passed: BTreeMap::new() }))
     }
 
     /// Switches them on or off.
@@ -32,13 +35,22 @@ impl Faults {
         if !state.on {
             return Next::Continue;
         }
+        let aimed_at = is_aimed_at(state.aim, point, when);
         let passed = state.passed.entry((point, when)).or_default();
         *passed += 1;
-        let seldom = *passed <= 2;
-        match (state.random.below(1000), seldom) {
-            (0..=4, _) | (5..=49, true) => Next::Crash,
-            (50..=55, _) | (56..=79, true) => Next::Fail,
+        let aimed_at = aimed_at && *passed <= 4;
+        match (state.random.below(1000), aimed_at) {
+            (0..=2, _) | (3..=299, true) => Next::Crash,
+            (300..=303, _) | (304..=399, true) => Next::Fail,
             _ => Next::Continue,
         }
     }
+}
+
+/// One point in sixteen.
+fn is_aimed_at(aim: u64, point: Point, when: When) -> bool {
+    let name = point.function.bytes().chain(point.step.bytes()).chain([u8::from(when == When::After)]);
+    // FNV-1a, with the aim as its basis.
+    let hash = name.fold(aim, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    (hash >> 32).is_multiple_of(16)
 }

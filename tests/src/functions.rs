@@ -56,7 +56,7 @@ pub(crate) const TO_CRM: &str = "memory:to-crm";
 /// A claim's lease; longer than a function lives.
 pub(crate) const LEASE_S: u64 = 180;
 
-type Failure = Box<dyn core::error::Error + Send + core::marker::Sync>;
+type Failure = Box<dyn core::error::Error + Send + Sync>;
 
 struct Virtual(Arc<ManualClock>);
 
@@ -145,7 +145,9 @@ impl Ports {
     async fn capabilities(&self, sync: &SyncId) -> Result<Option<(DestinationId, Capabilities)>, Failure> {
         let Some(entry) = self.log.sync(sync).await? else { return Ok(None) };
         let destinations = self.log.destinations().await?;
-        let Some(found) = destinations.into_iter().find(|d| d.destination == entry.destination) else { return Ok(None) };
+        let Some(found) = destinations.into_iter().find(|d| d.destination == entry.destination) else {
+            return Ok(None);
+        };
         let described = documents::destination(self.objects.as_ref(), &found).await?;
         Ok(Some((found.destination, capabilities_of(&described))))
     }
@@ -167,10 +169,10 @@ impl Ports {
             timing: Timing {
                 lease: Duration::from_secs(LEASE_S),
                 request_timeout: Duration::from_secs(10),
-                park: Duration::from_secs(60),
+                park: Duration::from_mins(1),
                 longest_park: Duration::from_secs(400),
                 refused_park: Duration::from_secs(500),
-                patience: Duration::from_secs(60),
+                patience: Duration::from_mins(1),
             },
         };
         let connector = Scripted {

@@ -16,7 +16,7 @@ use crate::dataset::{Mapping, People, Selection, each, select};
 use crate::list::{Remote, SentFor};
 
 /// Rows that a request of the scripted destination carries at most.
-pub const BATCH: usize = 2;
+pub(crate) const BATCH: usize = 2;
 
 /// The checks, and the facts they need. Shared by everything in one simulation.
 pub struct Ghosts {
@@ -221,7 +221,12 @@ impl Ghosts {
         let d = at_once(async { state.d_digests(&state.touched(None).await?.states).await });
         let d: BTreeMap<KeyHash, AttrHash> = match d {
             Ok(d) => d.into_iter().collect(),
-            Err(e) => return self.violated(format!("DL-3 D of {sync} cannot be read after {why}: {e} {:?}", core::error::Error::source(&e).map(ToString::to_string))),
+            Err(e) => {
+                return self.violated(format!(
+                    "DL-3 D of {sync} cannot be read after {why}: {e} {:?}",
+                    core::error::Error::source(&e).map(ToString::to_string)
+                ));
+            }
         };
         let Some(snapshot) = &head.snapshot else { return };
         let people = self.people(&snapshot.order);
@@ -235,7 +240,9 @@ impl Ghosts {
             let each = each(&people, consenting, mapping);
             d.iter().all(|(k, h)| erased.contains(k) || each.get(k).is_some_and(|w| w.attr_hash == *h))
         };
-        self.require(right, || format!("DL-3 D of {sync} is not its snapshot's selection after {why}: {d:?} {:?}", hashes(&truth)));
+        self.require(right, || {
+            format!("DL-3 D of {sync} is not its snapshot's selection after {why}: {d:?} {:?}", hashes(&truth))
+        });
         if logged {
             let max = self.lock().max_removals;
             self.with(sync, |f| {

@@ -44,24 +44,24 @@ enum Act {
 }
 
 const WEIGHTS: [(Act, usize); 19] = [
-    (Act::Step, 24),
+    (Act::Step, 16),
     (Act::Run, 16),
     (Act::Upload, 6),
-    (Act::Receive, 24),
+    (Act::Receive, 44),
     (Act::Duplicate, 3),
     (Act::Lose, 1),
-    (Act::Tick, 5),
-    (Act::Sweep, 5),
+    (Act::Tick, 6),
+    (Act::Sweep, 7),
     (Act::Kill, 2),
     (Act::Jump, 3),
     (Act::Down, 1),
     (Act::Up, 2),
-    (Act::Refuse, 1),
+    (Act::Refuse, 2),
     (Act::Accept, 1),
     (Act::Approve, 2),
     (Act::Release, 1),
     (Act::Expire, 1),
-    (Act::Erase, 1),
+    (Act::Erase, 2),
     (Act::Reconfigure, 1),
 ];
 
@@ -81,7 +81,7 @@ fn act(random: &mut Random) -> Act {
 pub fn run(seed: u64, forgotten: Option<Forgotten>) -> Ended {
     let mut random = Random::new(seed);
     let settings = Settings {
-        deadline_s: *random.pick(&[86_400, 86_400, 400]).unwrap_or(&400),
+        deadline_s: *random.pick(&[86_400, 86_400, 400, 100]).unwrap_or(&400),
         inspect: random.percent(30),
         ..Settings::default()
     };
@@ -97,7 +97,9 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>) -> Ended {
     let mut w = World::new(setup);
     w.faults.set(true);
     w.remote.set_random(Some(random.fork()));
-    let acts = *random.pick(&[40, 80, 160]).unwrap_or(&80);
+    let stubborn = random.percent(30);
+    w.remote.set_stubborn(stubborn);
+    let acts = *random.pick(&[60, 120, 240]).unwrap_or(&120);
     let mut previous: Option<People> = None;
     let mut newest: Option<People> = None;
     for _ in 0..acts {
@@ -107,7 +109,7 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>) -> Ended {
             break;
         }
     }
-    if random.percent(50) {
+    if stubborn || random.percent(50) {
         w.remote.accept_all();
     }
     end(&mut w);
@@ -187,7 +189,7 @@ fn one(w: &mut World, act: Act, random: &mut Random, previous: &mut Option<Peopl
             }
         }
         Act::Jump => {
-            let ms = *random.pick(&[5_000, 30_000, 170_000, 400_000, 1_000_000]).unwrap_or(&5_000);
+            let ms = *random.pick(&[5_000, 30_000, 65_000, 170_000, 400_000, 1_000_000]).unwrap_or(&5_000);
             w.ghosts.note(format!("-- {} s pass", ms / 1000));
             w.pass(ms);
         }
@@ -218,7 +220,7 @@ fn receive(w: &mut World, random: &mut Random, window: usize) {
     let visible = w.queue.visible(url);
     let late = visible.len().saturating_sub(1 + random.below(window.min(visible.len())));
     if let Some(task) = visible.get(late).and_then(|id| w.receive(url, id)) {
-        let steps = if random.percent(60) { 1000 } else { random.below(40) };
+        let steps = if random.percent(80) { 1000 } else { random.below(40) };
         for _ in 0..steps {
             if !w.step(task) {
                 break;

@@ -142,7 +142,7 @@ impl World {
         if let (Some((point, when)), true) = (task.passed(), task.passed() != before) {
             let side = if when == When::Before { "before" } else { "after" };
             let died = if task.life.is_dead() { " DIES" } else { "" };
-            if died != "" || !point.step.starts_with("read") {
+            if !died.is_empty() || !point.step.starts_with("read") {
                 self.ghosts.note(format!("{} {side} {}{died}", task.name, point.step));
             }
         }
@@ -186,7 +186,8 @@ impl World {
     /// Receives every visible message and works it off, and whatever that asks for, until nothing is visible.
     pub fn work_off(&mut self, urls: &[&str]) {
         for _ in 0..200 {
-            let next = urls.iter().find_map(|url| self.queue.visible(url).first().map(|id| ((*url).to_owned(), id.clone())));
+            let next =
+                urls.iter().find_map(|url| self.queue.visible(url).first().map(|id| ((*url).to_owned(), id.clone())));
             let Some((url, id)) = next else { return };
             if let Some(task) = self.receive(&url, &id) {
                 self.finish(task);
@@ -247,11 +248,7 @@ impl World {
 }
 
 impl Ports {
-    async fn steps_for(
-        &self,
-        url: &str,
-        body: &str,
-    ) -> Result<Verdict, Box<dyn core::error::Error + Send + core::marker::Sync>> {
+    async fn steps_for(&self, url: &str, body: &str) -> Result<Verdict, Box<dyn core::error::Error + Send + Sync>> {
         match url {
             INGEST => self.take_up(body).await,
             PLANNER => match Message::parse(body)? {

@@ -1,8 +1,8 @@
 //! The remote lists as they really are, and a connector that a simulation scripts.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use core::time::Duration;
 
 use async_trait::async_trait;
 use driftless_connector::{
@@ -48,6 +48,7 @@ struct State {
     refused: BTreeSet<Identifier>,
     down: bool,
     all_or_nothing: bool,
+    stubborn: bool,
     moods: VecDeque<Mood>,
     random: Option<Random>,
     /// On their way: when they arrive, and what they do.
@@ -71,6 +72,11 @@ impl Remote {
     /// Refuses a request as a whole where one of its rows is refused.
     pub fn set_all_or_nothing(&self, yes: bool) {
         self.lock().all_or_nothing = yes;
+    }
+
+    /// Refuses to remove those whom it refuses to add, too.
+    pub fn set_stubborn(&self, yes: bool) {
+        self.lock().stubborn = yes;
     }
 
     /// Down, or up again.
@@ -121,7 +127,8 @@ impl Remote {
     /// Lets requests arrive that are due.
     pub fn land(&self, now: Millis, ghosts: &Ghosts) {
         let mut state = self.lock();
-        let (due, rest): (Vec<_>, Vec<_>) = core::mem::take(&mut state.late).into_iter().partition(|(at, _)| *at <= now);
+        let (due, rest): (Vec<_>, Vec<_>) =
+            core::mem::take(&mut state.late).into_iter().partition(|(at, _)| *at <= now);
         state.late = rest;
         for (_, sent) in due {
             state.apply(&sent, sent.rows.len(), ghosts, false);
@@ -150,19 +157,19 @@ impl State {
         }
     }
 
-    fn refuses(&self, row: &OutRow) -> bool {
-        row.identifiers.iter().any(|i| self.refused.contains(i))
+    fn refuses(&self, operation: Operation, row: &OutRow) -> bool {
+        (operation.sends() || self.stubborn) && row.identifiers.iter().any(|i| self.refused.contains(i))
     }
 
     /// Applies the first rows of a request and says what became of them.
     fn apply(&mut self, sent: &Sent, rows: usize, ghosts: &Ghosts, heard: bool) -> Answered {
-        if self.all_or_nothing && sent.operation.sends() && sent.rows.iter().any(|r| self.refuses(r)) {
+        if self.all_or_nothing && sent.rows.iter().any(|r| self.refuses(sent.operation, r)) {
             return Answered::BatchRejected { reason: "one of them".into() };
         }
         let mut out = Vec::new();
         for row in sent.rows.iter().take(rows) {
             let k = key_hash(row.key.as_str());
-            if sent.operation.sends() && self.refuses(row) {
+            if self.refuses(sent.operation, row) {
                 out.push(Some(Outcome::Rejected { reason: "refused".into() }.into()));
                 continue;
             }
@@ -192,7 +199,7 @@ fn plan(row: &OutRow) -> String {
 }
 
 /// The connector of one invocation.
-pub struct Scripted {
+pub(crate) struct Scripted {
     /// The destination.
     pub remote: Arc<Remote>,
     /// What is remembered of it.
@@ -291,4 +298,4 @@ impl Connector for Scripted {
 }
 
 /// Identifiers and the record they were sent for.
-pub type SentFor = BTreeMap<KeyHash, IdentifierSet>;
+pub(crate) type SentFor = BTreeMap<KeyHash, IdentifierSet>;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use driftless_delivery::{Outgoing, Queue};
 use driftless_deltalog::head::{
     ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Names, Swap, Tick,
 };
@@ -14,7 +15,6 @@ use driftless_deltalog::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use driftless_deltalog::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_deltalog::{Deltalog, Error, MemoryDeltalog, Result};
-use driftless_delivery::{Outgoing, Queue};
 use driftless_model::{
     AttrHash, Clock, DatasetId, DestinationId, KeyHash, Millis, ObjectVersion, RunId, SnapshotRef, SyncId, Token,
 };
@@ -72,12 +72,11 @@ impl WatchedDeltalog {
         Ok(self.inner.head(sync).await?.map(|h| h.stamp))
     }
 
-    async fn guard(&self, sync: &SyncId, guard: &HeadGuard, append: &ConfigStamp) -> Result<HeadGuard> {
-        if !self.forgets(Forgotten::ConfigurationEpoch) {
-            return Ok(guard.clone());
-        }
-        let epoch = self.inner.head(sync).await?.map_or(append.epoch, |h| h.config.epoch);
-        Ok(HeadGuard { epoch, ..guard.clone() })
+    /// What a writer of an older configuration would have to find, if epochs did not count.
+    async fn guard(&self, sync: &SyncId, guard: &HeadGuard, config: &ConfigStamp) -> Result<HeadGuard> {
+        let head = self.inner.head(sync).await?;
+        let newer = head.filter(|h| self.forgets(Forgotten::ConfigurationEpoch) && h.config.epoch > config.epoch);
+        Ok(newer.map_or_else(|| guard.clone(), |h| h.guard()))
     }
 
     async fn changed(&self, sync: &SyncId, before: u64) -> Result<bool> {
@@ -285,7 +284,7 @@ pass! {
 }
 
 /// Queues that forget what a function sends, for rule 9.
-pub struct Forgetful(pub Arc<dyn Queue>);
+pub(crate) struct Forgetful(pub Arc<dyn Queue>);
 
 #[async_trait]
 impl Queue for Forgetful {
@@ -302,7 +301,7 @@ impl Queue for Forgetful {
 }
 
 /// The bucket with the times at which objects of ours were created, which the grace period is counted from.
-pub struct DatedObjects {
+pub(crate) struct DatedObjects {
     inner: Arc<MemoryObjects>,
     clock: Arc<ManualClock>,
     created: Mutex<BTreeMap<String, Millis>>,
@@ -311,7 +310,7 @@ pub struct DatedObjects {
 
 impl DatedObjects {
     /// Dates what is created in `inner` from now on.
-    pub fn new(inner: Arc<MemoryObjects>, clock: Arc<ManualClock>, forgotten: Option<Forgotten>) -> Self {
+    pub(crate) fn new(inner: Arc<MemoryObjects>, clock: Arc<ManualClock>, forgotten: Option<Forgotten>) -> Self {
         Self { inner, clock, created: Mutex::default(), forgotten }
     }
 

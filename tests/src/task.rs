@@ -40,7 +40,13 @@ impl Task {
 }
 
 /// The steps of one invocation, which tell where it is.
-pub(crate) fn steps(function: &'static str, life: &Life, at: &Whereabouts, faults: &Arc<Faults>, visits: &Visits) -> Steps {
+pub(crate) fn steps(
+    function: &'static str,
+    life: &Life,
+    at: &Whereabouts,
+    faults: &Arc<Faults>,
+    visits: &Visits,
+) -> Steps {
     let (at, faults) = (Arc::clone(at), Arc::clone(faults));
     let hook: Hook = Arc::new(move |point, when| {
         *at.lock().unwrap_or_else(PoisonError::into_inner) = Some((point, when));

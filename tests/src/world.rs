@@ -230,8 +230,12 @@ impl World {
         let entry = at_once(self.memory.sync(sync)).expect("memory").expect("applied");
         self.ghosts.note(format!("-- {sync}: configuration {}", entry.config.epoch + 1));
         self.configure(sync, entry.config.epoch + 1);
-        let message =
-            Message::Ingest { dataset: dataset(), sync: Some(sync.clone()), cause: "apply".to_owned(), then_plan: None };
+        let message = Message::Ingest {
+            dataset: dataset(),
+            sync: Some(sync.clone()),
+            cause: "apply".to_owned(),
+            then_plan: None,
+        };
         self.send(INGEST, &message.to_body());
     }
 
@@ -296,7 +300,13 @@ fn dataset() -> DatasetId {
 fn shown(people: &People) -> String {
     let one = |p: &crate::Person| {
         let phone = p.phone.as_deref().unwrap_or("-");
-        format!("{}:{}/{phone}/{}/{}", p.id, p.email.trim_end_matches("@x.example"), p.plan, if p.consent { "y" } else { "n" })
+        format!(
+            "{}:{}/{phone}/{}/{}",
+            p.id,
+            p.email.trim_end_matches("@x.example"),
+            p.plan,
+            if p.consent { "y" } else { "n" }
+        )
     };
     people.iter().map(one).collect::<Vec<_>>().join(" ")
 }

@@ -28,16 +28,50 @@ const IMPORTS: [(&str, &[&str]); 18] = [
 ];
 
 const SHARED: [&str; 11] = [
-    "model", "objects", "changeset", "config", "connector", "deltalog", "delivery", "history", "runtime", "snapshot", "state",
+    "model",
+    "objects",
+    "changeset",
+    "config",
+    "connector",
+    "deltalog",
+    "delivery",
+    "history",
+    "runtime",
+    "snapshot",
+    "state",
 ];
 /// `driftless plan` shows what the planner would do, by asking it.
 const CLI: [&str; 12] = [
-    "model", "objects", "changeset", "config", "connector", "deltalog", "delivery", "history", "runtime", "snapshot", "state",
+    "model",
+    "objects",
+    "changeset",
+    "config",
+    "connector",
+    "deltalog",
+    "delivery",
+    "history",
+    "runtime",
+    "snapshot",
+    "state",
     "fn-planner",
 ];
 const EVERYTHING: [&str; 16] = [
-    "model", "objects", "changeset", "config", "connector", "deltalog", "delivery", "history", "runtime", "snapshot", "state",
-    "testkit", "fn-ingest", "fn-planner", "fn-connector", "fn-janitor",
+    "model",
+    "objects",
+    "changeset",
+    "config",
+    "connector",
+    "deltalog",
+    "delivery",
+    "history",
+    "runtime",
+    "snapshot",
+    "state",
+    "testkit",
+    "fn-ingest",
+    "fn-planner",
+    "fn-connector",
+    "fn-janitor",
 ];
 
 /// Which crates may use a library that reaches outside. `runtime` and `cli` build the clients and hand them on.

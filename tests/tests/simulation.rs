@@ -7,14 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use driftless_changeset::{Rule, switch_off, switch_on};
 use driftless_testkit::Visits;
-use driftless_tests::history::{self, Ended};
 use driftless_tests::Forgotten;
+use driftless_tests::history::{self, Ended};
 
 /// Seeds of a run in CI.
 const SEEDS: u64 = 1_000;

@@ -7,7 +7,7 @@ mod smaller;
 mod stage;
 
 use driftless_changeset::Rule;
-use driftless_testkit::When::{After, Before};
+use driftless_testkit::When::After;
 use driftless_tests::{Forgotten, Mood, Settings, Setup, World};
 
 use stage::{breaks_without, email, holds, holds_with, members, p};
@@ -34,7 +34,8 @@ fn trace_01_a_loser_of_the_race_for_a_version_leaves_nothing_behind() {
         w.kill(late);
         let wins = w.receive(INGEST, &messages[0]).expect("it is there");
         w.finish(wins);
-        w.plan();
+        let planner = w.planner("one");
+        w.finish(planner);
         w.deliver();
         assert_eq!(members(w), ["b0"]);
     };
@@ -67,7 +68,7 @@ fn trace_02_a_snapshot_that_changes_nothing_still_makes_older_ones_old() {
     breaks_without(Forgotten::NewestOrder, trace);
 }
 
-/// b is applied and the answer is lost; the run is closed by its deadline.
+/// b is applied and the answer is lost.
 fn lose_b(w: &mut World) {
     w.upload(vec![p("b", "b0", 0)], false);
     w.ingest();
@@ -76,11 +77,8 @@ fn lose_b(w: &mut World) {
     let call = only(w, TO_CRM);
     let task = w.receive(TO_CRM, &call).expect("it is there");
     w.finish(task);
-    w.pass(400_000);
-    w.sweep();
 }
 
-const SHORT: Setup = Setup { settings: Settings { deadline_s: 300, ..SETTINGS }, ..SETUP };
 const SETTINGS: Settings = Settings { deadline_s: 86_400, max_removals: 2, attempt_limit: 2, inspect: false };
 const SETUP: Setup = Setup {
     seed: 0,
@@ -98,11 +96,13 @@ fn trace_03_what_may_be_there_is_removed_and_what_may_be_gone_is_added() {
         lose_b(w);
         w.upload(Vec::new(), false);
         w.ingest();
+        w.sweep();
+        w.sweep();
         w.refresh();
         assert!(stage::off() || members(w).is_empty(), "b is removed");
     };
-    holds_with(SHORT, applied);
-    stage::breaks_without_rule(Rule::Uncertain, SHORT, applied);
+    holds(applied);
+    stage::breaks_without_rule(Rule::Uncertain, SETUP, applied);
     let removed = |w: &mut World| {
         w.upload(vec![p("b", "b0", 0)], false);
         w.ingest();
@@ -116,13 +116,13 @@ fn trace_03_what_may_be_there_is_removed_and_what_may_be_gone_is_added() {
         w.finish(task);
         w.upload(vec![p("b", "b0", 0)], false);
         w.ingest();
-        w.pass(400_000);
+        w.sweep();
         w.sweep();
         w.refresh();
         assert!(stage::off() || members(w) == ["b0"], "b is added again");
     };
-    holds_with(SHORT, removed);
-    stage::breaks_without_rule(Rule::Uncertain, SHORT, removed);
+    holds(removed);
+    stage::breaks_without_rule(Rule::Uncertain, SETUP, removed);
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn trace_07_what_is_held_stays_held_through_commits_and_folds() {
             assert!(stage::off() || members(w) == ["a0", "b0", "c0"], "nobody approved the removals");
         }
         let sync = w.sync();
-        assert!(w.approve(&sync));
+        assert!(w.approve(&sync) || stage::off());
         while w.approve(&sync) {}
         w.refresh();
         assert!(stage::off() || members(w) == ["c0"]);
@@ -295,7 +295,8 @@ fn trace_12_an_incomplete_version_is_not_an_empty_one() {
         let message = only(w, INGEST);
         let slow = w.receive(INGEST, &message).expect("it is there");
         assert!(w.run_until(slow, "tombstones", After), "it has read the head");
-        w.plan();
+        let planner = w.planner("one");
+        w.finish(planner);
         w.deliver();
         w.sweep();
         w.sweep();
@@ -362,29 +363,21 @@ fn trace_14_a_new_configuration_sends_everybody_again_and_is_not_undone() {
     holds(remapped);
     stage::breaks_without_rule(Rule::NewConfiguration, SETUP, remapped);
     let flipped_back = |w: &mut World| {
-        w.upload(vec![p("a", "a0", 0)], false);
+        w.upload(Vec::new(), false);
         w.ingest();
         w.upload(vec![p("a", "a0", 1)], false);
         let message = only(w, INGEST);
         let old = w.receive(INGEST, &message).expect("it is there");
-        assert!(w.run_until(old, "put_items", After));
+        assert!(w.run_until(old, "tombstones", After), "it works with the old configuration");
         let sync = w.sync();
-        stage::reconfigure_without_ingest(w, &sync);
+        w.reconfigure(&sync);
+        let first = w.announcement(0).expect("uploaded");
+        let new = w.invoke(INGEST, first, None);
+        w.finish(new);
         w.finish(old);
     };
     holds(flipped_back);
-    let version_kept = |w: &mut World| {
-        w.upload(vec![p("a", "a0", 0)], false);
-        w.ingest();
-        w.upload(vec![p("a", "a0", 1)], false);
-        let message = only(w, INGEST);
-        let old = w.receive(INGEST, &message).expect("it is there");
-        assert!(w.run_until(old, "head", After));
-        stage::raise_epoch(w);
-        w.finish(old);
-    };
-    holds(version_kept);
-    breaks_without(Forgotten::ConfigurationEpoch, version_kept);
+    breaks_without(Forgotten::ConfigurationEpoch, flipped_back);
 }
 
 #[test]
@@ -432,7 +425,7 @@ fn trace_16_closing_waits_for_claims() {
         w.plan();
         let call = only(w, TO_CRM);
         let worker = w.receive(TO_CRM, &call).expect("it is there");
-        assert!(w.run_until(worker, "claim", Before), "it has read the run");
+        assert!(w.run_until(worker, "run", After), "it has read the run");
         w.pass(70_000);
         w.sweep();
         w.finish(worker);

@@ -157,7 +157,7 @@ impl ConnectorFunction {
                 park: self.park,
                 longest_park: self.park * 30,
                 refused_park: self.park * 60,
-                patience: Duration::from_secs(60),
+                patience: Duration::from_mins(1),
             },
         }
     }

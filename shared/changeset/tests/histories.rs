@@ -145,7 +145,12 @@ fn without_any_one_of_the_rules_a_history_breaks_an_invariant() {
             switch_off(*rule);
             let config = ProptestConfig { max_shrink_iters: 0, ..config(20_000) };
             let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-            let kept = runner.run(&histories(), |steps| Ok(drop(run(&steps)))).is_ok();
+            let kept = runner
+                .run(&histories(), |steps| {
+                    drop(run(&steps));
+                    Ok(())
+                })
+                .is_ok();
             switch_on();
             kept
         })

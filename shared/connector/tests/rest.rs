@@ -595,7 +595,7 @@ async fn nothing_of_a_record_or_secret_is_in_what_people_may_see() {
 #[test]
 fn capabilities_follow_from_what_is_described() {
     let all = capabilities_of(&destination(&batched("https://api.example.com")));
-    assert_eq!(all.add.map(|l| (l.records.get(), l.bytes.map(|b| b.get()))), Some((4, Some(400))));
+    assert_eq!(all.add.map(|l| (l.records.get(), l.bytes.map(std::num::NonZero::get))), Some((4, Some(400))));
     assert!(all.remove.is_some() && !all.list && all.repeatable);
     let one = capabilities_of(&destination(&listed("https://api.example.com", "link", "")));
     assert!(one.add.is_none() && one.update.is_none() && one.list);

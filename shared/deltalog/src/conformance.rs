@@ -6,7 +6,7 @@
 #![allow(clippy::missing_panics_doc)] // a failed expectation is what the suite is for
 
 mod call;
-mod example;
+pub(crate) mod example;
 mod fold;
 mod head;
 mod hold;

@@ -161,14 +161,16 @@ impl Deltalog for MemoryDeltalog {
 
     async fn activate(&self, sync: &SyncId, run: &RunId, guard: &ActivationGuard, tick: &Tick) -> Result<Swap> {
         let mut t = self.lock();
+        if t.heads.get(sync).is_some_and(|h| h.active_run.as_ref() == Some(run)) {
+            return Ok(Swap::Done);
+        }
         let key = (sync.clone(), tick.id.clone());
-        let active = t.heads.get(sync).is_some_and(|h| h.active_run.as_ref() == Some(run));
-        if t.ticks.contains_key(&key) && !active {
+        if t.ticks.contains_key(&key) {
             return Ok(Swap::Lost);
         }
         let swap = t.swap_head(sync, |h| head::try_activate(h, run, guard));
         if swap == Swap::Done {
-            t.ticks.entry(key).or_insert(tick.expires_at);
+            t.ticks.insert(key, tick.expires_at);
         }
         Ok(swap)
     }

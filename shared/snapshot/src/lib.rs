@@ -19,7 +19,7 @@
 //! * SQL reads the row and nothing else: no other table, no file, no clock, no randomness.
 //! * No task is spawned, no clock is read: a pass runs wherever its future is polled.
 //!
-//! What does not belong here: which objects make a snapshot, and what the hashes are compared with.
+//! [`locate`] says which objects make a snapshot. What does not belong here: what the hashes are compared with.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

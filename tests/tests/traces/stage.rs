@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use driftless_changeset::{Rule, switch_off, switch_on};
-use driftless_model::{Identifier, SyncId};
+use driftless_model::Identifier;
 use driftless_tests::{Forgotten, Person, Setup, World, history};
 
 thread_local! {
@@ -76,16 +76,4 @@ pub(crate) fn breaks_without_rule(rule: Rule, setup: Setup, trace: impl FnOnce(&
     OFF.with(|o| o.set(false));
     let (violation, lines) = played.expect("an invariant breaks, not an expectation");
     assert!(violation.is_some(), "nothing breaks without {rule:?}:\n{}", lines.join("\n"));
-}
-
-/// The next configuration is applied and taken up at once, by an ingest of its own.
-pub(crate) fn reconfigure_without_ingest(w: &mut World, sync: &SyncId) {
-    w.reconfigure(sync);
-    w.ingest();
-}
-
-/// Another ingest writes the next configuration although the snapshot changes nothing under it.
-pub(crate) fn raise_epoch(w: &mut World) {
-    let sync = w.sync();
-    w.reconfigure(&sync);
 }

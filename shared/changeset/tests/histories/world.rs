@@ -165,7 +165,7 @@ impl World {
             if s.identifiers.is_disjoint(&taken) {
                 taken.extend(s.identifiers.iter().cloned());
                 // Every other configuration sends something else under the same fingerprints.
-                let attr_hash = AttrHash(s.attr_hash.0 + (self.epoch / 2 << 32));
+                let attr_hash = AttrHash(s.attr_hash.0 + ((self.epoch / 2) << 32));
                 self.truth.insert(*k, RecordState { attr_hash, ..s.clone() });
             }
         }

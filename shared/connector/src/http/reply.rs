@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(http_date("Thu, 29 Feb 2024 12:00:00 GMT"), Some(1_709_208_000));
         let both =
             reply(&[("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT"), ("date", "Sun, 06 Nov 1994 08:49:37 GMT")]);
-        assert_eq!(both.retry_after(), Some(Duration::from_secs(60)));
+        assert_eq!(both.retry_after(), Some(Duration::from_mins(1)));
         assert_eq!(reply(&[("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT")]).retry_after(), None);
         assert_eq!(reply(&[("retry-after", "7")]).retry_after(), Some(Duration::from_secs(7)));
         assert_eq!(reply(&[("retry-after", "soon")]).retry_after(), None);

@@ -114,7 +114,7 @@ async fn serve(
     };
     match handler(&got, number) {
         Does::Cuts => {}
-        Does::Waits => tokio::time::sleep(Duration::from_secs(60)).await,
+        Does::Waits => tokio::time::sleep(Duration::from_mins(1)).await,
         Does::GoesOnForEver => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await.ok()?;
             while stream.write_all(&[b'x'; 8192]).await.is_ok() {}

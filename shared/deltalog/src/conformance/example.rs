@@ -42,7 +42,7 @@ pub(super) fn config(epoch: u64) -> ConfigStamp {
 }
 
 /// The snapshot of the n-th millisecond. Odd ones carry a sequencer, so that both forms of an order are stored.
-pub(super) fn snapshot(n: i64) -> SnapshotRef {
+pub(crate) fn snapshot(n: i64) -> SnapshotRef {
     let key = format!("datasets/acme/customers/{n}.parquet");
     let sequencer = (n % 2 == 1).then(|| format!("{n:016X}"));
     SnapshotRef {
@@ -51,7 +51,7 @@ pub(super) fn snapshot(n: i64) -> SnapshotRef {
     }
 }
 
-pub(super) fn entry(text: &str, n: i64, count: u64) -> VersionEntry {
+pub(crate) fn entry(text: &str, n: i64, count: u64) -> VersionEntry {
     VersionEntry {
         token: token(text),
         kind: VersionKind::Items,
@@ -78,7 +78,7 @@ pub(super) fn hold(object: &str, count: u64) -> Hold {
     }
 }
 
-pub(super) fn new_head(name: &str) -> Head {
+pub(crate) fn new_head(name: &str) -> Head {
     Head::new(sync(name), 3, names(), config(1))
 }
 
@@ -211,10 +211,10 @@ pub(super) fn outcome(exceptions: impl IntoIterator<Item = (u32, RowOutcome)>) -
     }
 }
 
-/// Stores a new head and gives it one version per number of `snapshots`.
-pub(super) async fn head_with(store: &dyn Deltalog, name: &str, snapshots: core::ops::RangeInclusive<i64>) -> Head {
+/// Stores a new head and gives it this many versions, one per snapshot.
+pub(super) async fn head_with(store: &dyn Deltalog, name: &str, versions: i64) -> Head {
     super::done(store.create_head(&new_head(name)).await);
-    for n in snapshots {
+    for n in 1..=versions {
         let head = read(store, name).await;
         super::done(store.append_version(&sync(name), &head.guard(), &append(&format!("t{n}"), n)).await);
     }

@@ -19,7 +19,7 @@ pub async fn a_head_is_created_once_per_incarnation(store: &dyn Deltalog) {
     assert_eq!(read(store, name).await, first);
     lost(store.create_head(&Head { version: 9, ..first.clone() }).await);
     lost(store.create_head(&Head::new(sync(name), 2, names(), config(9))).await);
-    let moved = head_with(store, "create-moved", 1..=1).await;
+    let moved = head_with(store, "create-moved", 1).await;
     lost(store.create_head(&new_head("create-moved")).await);
     assert_eq!(read(store, "create-moved").await, moved);
     let successor = Head::new(sync(name), 4, names(), config(2));
@@ -30,7 +30,7 @@ pub async fn a_head_is_created_once_per_incarnation(store: &dyn Deltalog) {
 /// S1 and S0 both write version 1: the head names one token, and the loser learns that it lost.
 pub async fn rule_1_of_two_writers_of_a_version_one_wins(store: &dyn Deltalog) {
     let name = "append";
-    let head = head_with(store, name, 1..=0).await;
+    let head = head_with(store, name, 0).await;
     let attention = Attention { reason: "column plan is missing".into(), since: Millis(1) };
     store.set_attention(&sync(name), 3, Some(&attention)).await.expect("sets it");
     let winner = Append { hold: Some(hold("history/hold-1", 4)), config: config(2), ..append("winner", 1) };
@@ -57,7 +57,7 @@ pub async fn rule_1_an_append_is_refused_on_anything_that_moved(store: &dyn Delt
     let name = "append-guard";
     lost(store.append_version(&sync(name), &new_head(name).guard(), &append("none", 1)).await);
     assert_eq!(store.head(&sync(name)).await.expect("answers"), None, "a refused write makes no head");
-    let head = head_with(store, name, 1..=3).await;
+    let head = head_with(store, name, 3).await;
     let fresh = head.guard();
     for stale in [
         HeadGuard { incarnation: 2, ..fresh.clone() },
@@ -77,7 +77,7 @@ pub async fn rule_1_an_append_is_refused_on_anything_that_moved(store: &dyn Delt
 /// S2 = S0 changes nothing and is still the newest: S1, which is older, finds another order than it read.
 pub async fn rule_2_the_order_of_an_unchanged_snapshot_is_written(store: &dyn Deltalog) {
     let name = "stamp";
-    let head = head_with(store, name, 1..=1).await;
+    let head = head_with(store, name, 1).await;
     let attention = Attention { reason: "snapshot is not Parquet".into(), since: Millis(1) };
     store.set_attention(&sync(name), 3, Some(&attention)).await.expect("sets it");
     done(store.stamp_snapshot(&sync(name), &head.guard(), &snapshot(8), &config(2)).await);
@@ -89,7 +89,7 @@ pub async fn rule_2_the_order_of_an_unchanged_snapshot_is_written(store: &dyn De
     assert_eq!(read(store, name).await, stamped);
 
     let name = "stamp-first";
-    let empty = head_with(store, name, 1..=0).await;
+    let empty = head_with(store, name, 0).await;
     done(store.stamp_snapshot(&sync(name), &empty.guard(), &snapshot(1), &config(1)).await);
     lost(store.stamp_snapshot(&sync(name), &empty.guard(), &snapshot(2), &config(1)).await);
 }
@@ -97,7 +97,7 @@ pub async fn rule_2_the_order_of_an_unchanged_snapshot_is_written(store: &dyn De
 /// P1 plans at v1 and pauses; v2 is logged or delivered, or the configuration changes: P1 must not become active.
 pub async fn rule_8_activation_is_refused_on_anything_that_moved(store: &dyn Deltalog) {
     let name = "activate";
-    let head = head_with(store, name, 1..=2).await;
+    let head = head_with(store, name, 2).await;
     let fresh = activation(&head);
     let (sync, run) = (sync(name), run_id("r1"));
     for stale in [
@@ -120,7 +120,7 @@ pub async fn rule_8_activation_is_refused_on_anything_that_moved(store: &dyn Del
 /// The same tick twice plans once, also after the first run is gone.
 pub async fn rule_15_a_tick_makes_one_run(store: &dyn Deltalog) {
     let name = "tick";
-    let head = head_with(store, name, 1..=1).await;
+    let head = head_with(store, name, 1).await;
     let (sync, guard) = (sync(name), activation(&head));
     done(store.activate(&sync, &run_id("r1"), &guard, &tick("monday")).await);
     assert!(store.tick_claimed(&sync, "monday").await.expect("answers"));
@@ -128,14 +128,14 @@ pub async fn rule_15_a_tick_makes_one_run(store: &dyn Deltalog) {
     lost(store.activate(&sync, &run_id("r2"), &guard, &tick("monday")).await);
     assert_eq!(read(store, name).await.active_run, None);
     done(store.activate(&sync, &run_id("r2"), &guard, &tick("tuesday")).await);
-    let elsewhere = head_with(store, "tick-elsewhere", 1..=1).await;
+    let elsewhere = head_with(store, "tick-elsewhere", 1).await;
     done(store.activate(&elsewhere.sync, &run_id("r3"), &activation(&elsewhere), &tick("monday")).await);
 }
 
 /// Tombstone and version are one transaction; the snapshot and the configuration stay what they were.
 pub async fn rule_13_an_erasure_is_a_version_and_a_tombstone_or_neither(store: &dyn Deltalog) {
     let name = "erase";
-    let head = head_with(store, name, 1..=1).await;
+    let head = head_with(store, name, 1).await;
     let dataset = "acme/erasures".parse().expect("a valid dataset");
     let stale = HeadGuard { version: 0, ..head.guard() };
     let erasure = Append { config: config(9), ..append("erase", 9) };
@@ -161,7 +161,7 @@ pub async fn rule_13_an_erasure_is_a_version_and_a_tombstone_or_neither(store: &
 pub async fn a_run_is_given_up_only_while_it_is_active(store: &dyn Deltalog) {
     let name = "deactivate";
     lost(store.deactivate(&sync(name), &run_id("r1")).await);
-    head_with(store, name, 1..=1).await;
+    head_with(store, name, 1).await;
     let active = activate(store, name, "r1").await;
     lost(store.deactivate(&sync(name), &run_id("r2")).await);
     assert_eq!(read(store, name).await, active);
@@ -177,7 +177,7 @@ pub async fn what_needs_attention_belongs_to_one_incarnation(store: &dyn Deltalo
     let attention = Attention { reason: "list is not empty".into(), since: Millis(77) };
     store.set_attention(&sync(name), 3, Some(&attention)).await.expect("is repeatable, also without a head");
     assert_eq!(store.head(&sync(name)).await.expect("answers"), None);
-    let head = head_with(store, name, 1..=1).await;
+    let head = head_with(store, name, 1).await;
     store.set_attention(&sync(name), 2, Some(&attention)).await.expect("answers");
     assert_eq!(read(store, name).await, head);
     store.set_attention(&sync(name), 3, Some(&attention)).await.expect("sets it");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use driftless_model::{Millis, Outcome};
+use driftless_model::{Millis, Outcome, RunId};
 
 use super::example::{
     activation, append, call, config, delivered, fold, hold, new_head, outcome, read, run_id, snapshot, sync, tick,
@@ -37,20 +37,20 @@ pub async fn agrees(store: &dyn Deltalog, seed: u64, steps: u32) {
     let model = MemoryDeltalog::default();
     let name = format!("model-{seed}");
     let mut choices = Choices(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut seen = vec![new_head(&name)];
+    let mut states = vec![new_head(&name)];
     for each in [store, &model] {
-        super::done(each.create_head(&seen[0]).await);
+        super::done(each.create_head(&states[0]).await);
         each.put_calls(&sync(&name), &[call("r1", 0)]).await.expect("creates a call");
     }
     for step in 0..steps {
         // Mostly the head as it is, sometimes as it was.
         let back = if choices.below(3) == 0 { choices.below(4) } else { 0 };
-        let at = seen.len().saturating_sub(1 + usize::try_from(back).expect("a small number"));
+        let at = states.len().saturating_sub(1 + usize::try_from(back).expect("a small number"));
         let write = Write::draw(&mut choices, step);
-        let answers = [write.make(store, &seen[at]).await, write.make(&model, &seen[at]).await];
+        let answers = [write.make(store, &states[at]).await, write.make(&model, &states[at]).await];
         assert_eq!(answers[0], answers[1], "seed {seed}, step {step}, {write:?}");
         if write.is_repeated {
-            let again = [write.make(store, &seen[at]).await, write.make(&model, &seen[at]).await];
+            let again = [write.make(store, &states[at]).await, write.make(&model, &states[at]).await];
             assert_eq!(again[0], again[1], "seed {seed}, step {step}, repeated {write:?}");
         }
         let heads = [read(store, &name).await, read(&model, &name).await];
@@ -58,8 +58,8 @@ pub async fn agrees(store: &dyn Deltalog, seed: u64, steps: u32) {
         let (there, expected) = (a_call(store, &name).await, a_call(&model, &name).await);
         assert_eq!(there, expected, "seed {seed}, step {step}, after {write:?}");
         let [head, _] = heads;
-        if seen.last() != Some(&head) {
-            seen.push(head);
+        if states.last() != Some(&head) {
+            states.push(head);
         }
     }
 }
@@ -100,8 +100,8 @@ impl Write {
         let now = Millis(step * 10);
         match self.kind {
             0..=2 => {
-                let held = flag.then(|| hold(&format!("hold-{step}"), 10));
-                let new = Append { hold: held, ..append(&format!("t{step}"), 1_000 + step) };
+                let kept_back = flag.then(|| hold(&format!("hold-{step}"), 10));
+                let new = Append { hold: kept_back, ..append(&format!("t{step}"), 1_000 + step) };
                 format!("{:?}", store.append_version(sync, &head.guard(), &new).await)
             }
             3 => {
@@ -121,7 +121,7 @@ impl Write {
                 format!("{:?}", store.commit(sync, &head.stamp, &delivered(active, head.version), at).await)
             }
             8 | 9 => {
-                let active = head.active_run.as_ref().map(|r| r.as_str());
+                let active = head.active_run.as_ref().map(RunId::as_str);
                 let mut new = fold(head, active, &format!("f{step}"), head.version.saturating_sub(self.through));
                 new.residue = flag.then(|| ResidueRef { object: format!("residue-{step}"), count: 1 });
                 format!("{:?}", store.fold(sync, &new).await)

@@ -19,6 +19,10 @@ impl Operation {
     pub(crate) const fn small(name: &'static str) -> Self {
         Self { name, item: "an item of the ledger", remedy: "report this as an error of the product" }
     }
+
+    pub(crate) const fn too_large(self) -> Error {
+        Error::TooLarge { what: self.item, remedy: self.remedy }
+    }
 }
 
 /// The reasons that throttled requests carry: a hot partition, or a table or account at its limit.
@@ -48,9 +52,7 @@ where
             Error::Denied { operation: operation.name }
         }
         "ResourceNotFoundException" => Error::NoTable { table: table.to_owned() },
-        "ValidationException" if message.contains("size") => {
-            Error::TooLarge { what: operation.item, remedy: operation.remedy }
-        }
+        "ValidationException" if message.contains("Item size") => operation.too_large(),
         "ValidationException" => {
             Error::Malformed { item: operation.item.to_owned(), problem: format!("{} refused it", operation.name) }
         }

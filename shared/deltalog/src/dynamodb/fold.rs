@@ -44,7 +44,7 @@ impl DynamoDeltalog {
             let Some(item) = stored else { return Ok(()) };
             let retired: Vec<Retired> = Reader::new(&item, "the head").json_list("retired")?;
             let raw = item.get("retired").and_then(|l| l.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
-            let gone = retired.iter().zip(raw).enumerate().filter(|(_, (r, _))| tokens.contains(&r.entry.token));
+            let gone = retired.iter().zip(raw).enumerate().rev().filter(|(_, (r, _))| tokens.contains(&r.entry.token));
             let gone: Vec<_> = gone.map(|(at, (_, raw))| (at, raw.clone())).take(PATHS_PER_EXPRESSION).collect();
             if gone.is_empty() {
                 return Ok(());
@@ -102,7 +102,9 @@ fn fold_change(head: &Head, folded: &Head, fold: &Fold) -> Result<Change> {
         None => removed.push("#residue".to_owned()),
     }
     let versions = head.versions.range(..=fold.through).map(|(v, _)| format!("#versions.#{v}"));
-    let delivered = (0..fold.delivered).map(|at| format!("#delivered[{at}]"));
+    // Last first: the service removes what the list had at each index, but an emulator that removes one after the other
+    // shifts the rest.
+    let delivered = (0..fold.delivered).rev().map(|at| format!("#delivered[{at}]"));
     let paths: Vec<_> = versions.chain(delivered).collect();
     if paths.len() <= PATHS_PER_EXPRESSION {
         removed.extend(paths);

@@ -278,3 +278,44 @@ fn taken_up(guard: &HeadGuard, snapshot: &SnapshotRef, config: &ConfigStamp) -> 
         None => change,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::example;
+
+    /// As the service counts: names and texts in bytes, numbers by their digits, three bytes a list or map and one an entry.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>
+    fn size(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
+            AttributeValue::M(map) => 3 + map.iter().map(|(name, v)| name.len() + size(v) + 1).sum::<usize>(),
+            AttributeValue::L(list) => 3 + list.iter().map(|v| size(v) + 1).sum::<usize>(),
+            _ => 1,
+        }
+    }
+
+    fn bytes(head: &Head) -> usize {
+        encode(head).unwrap().iter().map(|(name, value)| name.len() + size(value)).sum()
+    }
+
+    #[test]
+    fn an_unchanged_snapshot_of_a_quiet_sync_is_one_write_unit() {
+        let mut head = example::new_head("quiet");
+        head.snapshot = Some(example::snapshot(1_700_000_000_001));
+        head.stamp = Token::new("01J0000000000000000000000");
+        head.history = Some(crate::head::HistoryRef {
+            object: "history/acme/customers/01J0000000000000000000000.parquet".into(),
+            fingerprint: "f".repeat(32),
+            rows: 1_000_000,
+        });
+        assert!(bytes(&head) <= 1_024, "{} bytes", bytes(&head));
+        let quiet = bytes(&head);
+        for version in 1..=10 {
+            let entry = example::entry("01J0000000000000000000000", 1_700_000_000_001, 10_000);
+            head.versions.insert(version, entry);
+        }
+        assert!(bytes(&head) - quiet <= 3_500, "{} bytes a version", (bytes(&head) - quiet) / 10);
+    }
+}

@@ -106,6 +106,9 @@ impl DynamoDeltalog {
         };
         let reasons = cancelled.cancellation_reasons();
         let codes: Vec<_> = reasons.iter().filter_map(|r| r.code()).filter(|c| *c != "None").collect();
+        if codes.contains(&"ValidationError") {
+            return Err(OPERATION.too_large());
+        }
         if codes.is_empty() || codes.iter().any(|code| *code != "ConditionalCheckFailed") {
             // A conflict with another transaction, or throttling: nothing was written.
             let reason = codes.join(", ");

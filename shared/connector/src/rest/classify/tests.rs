@@ -1,6 +1,5 @@
 use driftless_model::{Identifier, RecordKey};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::json;
 
 use super::*;
 

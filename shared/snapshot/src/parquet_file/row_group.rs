@@ -1,0 +1,171 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups};
+use parquet::column::page::PageIterator;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+
+use super::chunk::Chunk;
+use super::file::ParquetFile;
+use super::page::{Held, OneChunk, Pages};
+use crate::{Cause, Limits, SnapshotError};
+
+/// One row group being read: a decoder for each column, and the chunks that feed it.
+pub(crate) struct RowGroup {
+    pub(crate) index: usize,
+    pub(crate) rows: u64,
+    /// Rows decoded so far.
+    pub(crate) emitted: u64,
+    pub(crate) batch_rows: u64,
+    columns: Vec<Column>,
+    pub(crate) chunks: Vec<Chunk>,
+}
+
+struct Column {
+    name: String,
+    decoder: ParquetRecordBatchReader,
+    chunks: core::ops::Range<usize>,
+}
+
+/// What the decoder of one column is built on.
+struct Source<'a> {
+    metadata: &'a ParquetMetaData,
+    index: usize,
+    rows: usize,
+    chunks: &'a [Chunk],
+    held: &'a Held,
+}
+
+impl RowGroups for Source<'_> {
+    fn num_rows(&self) -> usize {
+        self.rows
+    }
+
+    fn column_chunks(&self, i: usize) -> parquet::errors::Result<Box<dyn PageIterator>> {
+        let chunk = self.chunks.get(i).ok_or_else(|| ParquetError::IndexOutOfBound(i, self.chunks.len()))?;
+        let pages = Pages::new(chunk.queue.clone(), chunk.leaf.clone(), self.held.clone());
+        Ok(Box::new(OneChunk(Some(pages))))
+    }
+
+    fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
+        Box::new(self.metadata.row_groups().get(self.index).into_iter())
+    }
+
+    fn metadata(&self) -> &ParquetMetaData {
+        self.metadata
+    }
+}
+
+impl RowGroup {
+    /// Checks what the footer says of the columns, and builds their decoders.
+    pub(crate) fn open(
+        file: &ParquetFile<'_>,
+        index: usize,
+        columns: &SchemaRef,
+        limits: &Limits,
+    ) -> Result<Self, SnapshotError> {
+        let metadata = &file.metadata;
+        let group = metadata.row_group(index);
+        let rows = u64::try_from(group.num_rows()).unwrap_or(0);
+        let held = Held::new(2 * limits.page_bytes);
+        let mut chunks = Vec::new();
+        let mut spans = Vec::with_capacity(columns.fields().len());
+        let mut bytes = 0;
+        for field in columns.fields() {
+            let refuse = |cause| refused(file, index, Some(field.name()), cause);
+            let root = file
+                .root(field.name())
+                .ok_or_else(|| refuse(Cause::Unsupported("a column that is not in this file".to_owned())))?;
+            let first = chunks.len();
+            for leaf in root.leaves.clone() {
+                let meta = group.column(leaf);
+                bytes += u64::try_from(meta.uncompressed_size())
+                    .map_err(|_| refuse(Cause::Inconsistent("a column has a negative size")))?
+                    .max(rows.saturating_mul(root.fixed_width));
+                chunks.push(Chunk::new(meta, rows, file.data_end, limits).map_err(refuse)?);
+            }
+            spans.push((root, first..chunks.len()));
+        }
+        let width = (bytes / rows.max(1)).max(1);
+        let batch_rows = (limits.batch_bytes / width).clamp(1, limits.batch_rows as u64);
+        let mut decoders = Vec::with_capacity(spans.len());
+        for (root, span) in spans {
+            let name = root.field.name();
+            let source = Source {
+                metadata,
+                index,
+                rows: usize::try_from(rows).unwrap_or(usize::MAX),
+                chunks: &chunks[span.clone()],
+                held: &held,
+            };
+            let size = usize::try_from(batch_rows).unwrap_or(1);
+            let decoder = catch_unwind(AssertUnwindSafe(|| {
+                ParquetRecordBatchReader::try_new_with_row_groups(&root.levels, &source, size, None)
+            }));
+            let decoder = match decoder {
+                Ok(Ok(decoder)) => decoder,
+                Ok(Err(e)) => return Err(refused(file, index, Some(name), Cause::Unsupported(e.to_string()))),
+                Err(_) => {
+                    let cause = Cause::Unsupported("its type cannot be decoded".to_owned());
+                    return Err(refused(file, index, Some(name), cause));
+                }
+            };
+            decoders.push(Column { name: name.clone(), decoder, chunks: span });
+        }
+        Ok(Self { index, rows, emitted: 0, batch_rows, columns: decoders, chunks })
+    }
+
+    /// Rows up to which the next batch goes.
+    pub(crate) fn next_row(&self) -> u64 {
+        (self.emitted + self.batch_rows).min(self.rows)
+    }
+
+    /// True when the next batch can be decoded without another byte.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.chunks.iter().all(|c| c.has(self.next_row()))
+    }
+
+    /// Names the column that a chunk belongs to.
+    pub(crate) fn column_of(&self, chunk: usize) -> Option<&str> {
+        self.columns.iter().find(|c| c.chunks.contains(&chunk)).map(|c| c.name.as_str())
+    }
+
+    /// Decodes the next batch, each column apart, so that an error or a panic is known to be that column's.
+    pub(crate) fn decode(&mut self, file: &ParquetFile<'_>, schema: &SchemaRef) -> Result<RecordBatch, SnapshotError> {
+        let rows = usize::try_from(self.next_row() - self.emitted).unwrap_or(0);
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        for column in &mut self.columns {
+            let decoded = catch_unwind(AssertUnwindSafe(|| column.decoder.next()));
+            let failure = || self.chunks[column.chunks.clone()].iter().find_map(|c| c.queue.failure());
+            let cause = match decoded {
+                Ok(Some(Ok(batch))) if batch.num_rows() == rows && batch.num_columns() == 1 => {
+                    arrays.push(Arc::clone(batch.column(0)));
+                    continue;
+                }
+                Ok(Some(Ok(_)) | None) => {
+                    failure().unwrap_or(Cause::Inconsistent("a column has fewer rows than its row group"))
+                }
+                Ok(Some(Err(e))) => failure().unwrap_or_else(|| Cause::Decode(e.to_string())),
+                Err(_) => {
+                    failure().unwrap_or_else(|| Cause::Decode("its bytes are not what its encoding says".to_owned()))
+                }
+            };
+            return Err(refused(file, self.index, Some(&column.name), cause));
+        }
+        self.emitted += rows as u64;
+        RecordBatch::try_new(Arc::clone(schema), arrays)
+            .map_err(|e| refused(file, self.index, None, Cause::Decode(e.to_string())))
+    }
+}
+
+pub(crate) fn refused(file: &ParquetFile<'_>, row_group: usize, column: Option<&str>, cause: Cause) -> SnapshotError {
+    SnapshotError::Refused {
+        object: file.object.key.clone(),
+        row_group: Some(row_group),
+        column: column.map(str::to_owned),
+        cause,
+    }
+}

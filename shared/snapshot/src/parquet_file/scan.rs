@@ -1,0 +1,184 @@
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::Poll;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use bytes::Bytes;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+
+use super::fetch::{Request, coalesce};
+use super::file::ParquetFile;
+use super::row_group::{RowGroup, refused};
+use crate::{Cause, Limits, SnapshotError};
+
+/// The least and the most that one request asks for one column.
+const WINDOW: (u64, u64) = (128 << 10, 8 << 20);
+
+/// Row groups that are open at once, at most: each has its decoders.
+const MAX_OPEN: usize = 32;
+
+/// Reads the rows of some columns of a file, batch by batch, in the order of the file.
+///
+/// While one batch is being worked on, the bytes of the next ones are on their way: the requests that are under way are
+/// polled before every batch, and the next row groups are begun when all of the ones before have been asked for.
+pub(crate) struct Scan<'f, 'a> {
+    file: &'f ParquetFile<'a>,
+    schema: SchemaRef,
+    limits: &'f Limits,
+    window: u64,
+    /// The row group that is being decoded, then those that are read ahead.
+    open: VecDeque<RowGroup>,
+    next_group: usize,
+    under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Fetched> + Send + 'f>>>,
+    /// Bytes fetched so far.
+    pub(crate) fetched: u64,
+}
+
+struct Fetched {
+    request: Request,
+    bytes: Result<(Bytes, u64), SnapshotError>,
+}
+
+impl<'f, 'a> Scan<'f, 'a> {
+    /// Reads the columns called `names`, which must be columns of the file, in that order.
+    pub(crate) fn new(file: &'f ParquetFile<'a>, names: &[String], limits: &'f Limits) -> Self {
+        let roots: Vec<_> = names.iter().filter_map(|n| file.root(n)).collect();
+        let fields: Vec<_> = roots.iter().map(|r| Arc::clone(&r.field)).collect();
+        let leaves: usize = roots.iter().map(|r| r.leaves.len()).sum();
+        let window = (limits.read_ahead_bytes / (3 * leaves.max(1) as u64)).clamp(WINDOW.0, WINDOW.1);
+        Self {
+            file,
+            schema: SchemaRef::new(Schema::new(fields)),
+            limits,
+            window,
+            open: VecDeque::new(),
+            next_group: 0,
+            under_way: FuturesUnordered::new(),
+            fetched: 0,
+        }
+    }
+
+    /// The schema of the batches.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The next batch with the number of its row group, or `None` after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<(usize, RecordBatch)>, SnapshotError> {
+        loop {
+            while self.open.pop_front_if(|group| group.emitted == group.rows).is_some() {}
+            if self.open.is_empty() && !self.open_next()? {
+                return Ok(None);
+            }
+            while let Some(Some(fetched)) = self.under_way.next().now_or_never() {
+                self.take(fetched)?;
+            }
+            self.request();
+            if self.open.front().is_some_and(RowGroup::is_ready) {
+                if !self.under_way.is_empty() {
+                    // Whoever drives the requests (a runtime of one thread) gets a turn.
+                    yield_now().await;
+                }
+                if let Some(group) = self.open.front_mut() {
+                    let batch = group.decode(self.file, &self.schema)?;
+                    return Ok(Some((group.index, batch)));
+                }
+            }
+            let Some(fetched) = self.under_way.next().await else {
+                // A complete chunk is always ready, and an incomplete one always has something to ask for.
+                let index = self.open.front().map_or(0, |g| g.index);
+                let cause = Cause::Inconsistent("a column has fewer pages than it declares");
+                return Err(refused(self.file, index, None, cause));
+            };
+            self.take(fetched)?;
+        }
+    }
+
+    /// Opens the next row group that has rows.
+    fn open_next(&mut self) -> Result<bool, SnapshotError> {
+        while let Some(group) = self.file.metadata.row_groups().get(self.next_group) {
+            if group.num_rows() > 0 {
+                self.open.push_back(RowGroup::open(self.file, self.next_group, &self.schema, self.limits)?);
+                self.next_group += 1;
+                return Ok(true);
+            }
+            self.next_group += 1;
+        }
+        Ok(false)
+    }
+
+    /// Asks for more, as far as the budget goes.
+    fn request(&mut self) {
+        let window = self.window;
+        let mut pieces = Vec::new();
+        let mut held = 0;
+        let mut at = 0;
+        loop {
+            if at == self.open.len() {
+                // A row group that cannot be opened is reported when its turn comes.
+                let room = held < self.limits.read_ahead_bytes / 2 && at < MAX_OPEN;
+                if !room || !matches!(self.open_next(), Ok(true)) {
+                    break;
+                }
+            }
+            let group = &mut self.open[at];
+            let row = group.next_row();
+            let mut requested = true;
+            for (i, chunk) in group.chunks.iter_mut().enumerate() {
+                // What the next batch needs is read whatever the budget says.
+                if ((at == 0 && !chunk.has(row)) || chunk.held() < window)
+                    && let Some(range) = chunk.request(window)
+                {
+                    pieces.push(((group.index, i), range));
+                }
+                held += chunk.held();
+                requested &= chunk.is_requested();
+            }
+            if !requested {
+                break;
+            }
+            at += 1;
+        }
+        for request in coalesce(pieces) {
+            let file = self.file;
+            self.under_way.push(Box::pin(async move {
+                let bytes = file.bytes(request.range.clone()).await;
+                Fetched { request, bytes }
+            }));
+        }
+    }
+
+    fn take(&mut self, fetched: Fetched) -> Result<(), SnapshotError> {
+        let Fetched { request, bytes } = fetched;
+        let (bytes, count) = bytes?;
+        self.fetched += count;
+        for ((row_group, chunk), range) in request.pieces {
+            let Some(group) = self.open.iter_mut().find(|g| g.index == row_group) else { continue };
+            let start = usize::try_from(range.start - request.range.start).unwrap_or(usize::MAX);
+            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            let piece = bytes.slice(start..start + length);
+            if let Err(cause) = group.chunks[chunk].feed(piece) {
+                return Err(refused(self.file, row_group, group.column_of(chunk), cause));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lets other tasks run, once.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,229 @@
+use std::borrow::Cow;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use driftless_config::{FieldMapping, VendorHash};
+use driftless_model::{Identifier, IdentifierSet, InvalidReason, RecordKey};
+use md5::{Digest, Md5};
+use serde_json::{Map, Value};
+use sha2::Sha256;
+
+use crate::HashKey;
+use crate::keyed::RecordHasher;
+use crate::normalize::normalize;
+use crate::sql::Evaluated;
+use crate::value::{Column, Scalar, text_encoding};
+use crate::view::Bound;
+
+/// Evaluates the key columns of a batch.
+pub(super) fn keys(view: &Bound<'_>, batch: &RecordBatch) -> Result<Vec<ArrayRef>, Evaluated> {
+    view.key.iter().map(|e| e.evaluate(batch)).collect()
+}
+
+/// Evaluates the mapped columns of a batch.
+pub(super) fn fields(view: &Bound<'_>, batch: &RecordBatch) -> Result<Vec<ArrayRef>, Evaluated> {
+    view.fields.iter().map(|(_, e)| e.evaluate(batch)).collect()
+}
+
+fn value_hash(key: &HashKey, value: &Scalar<'_>) -> u64 {
+    let mut buffer = Vec::new();
+    value.encode(&mut buffer);
+    key.value_hash(&buffer)
+}
+
+/// Reads keys, row by row.
+pub(super) struct Keys<'a> {
+    columns: Vec<Column<'a>>,
+    text: String,
+    parts: Vec<String>,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn new(view: &'a Bound<'_>, arrays: &'a [ArrayRef]) -> Self {
+        let columns = arrays.iter().zip(&view.key).filter_map(|(a, e)| Column::new(a, &e.field)).collect();
+        Self { columns, text: String::new(), parts: Vec::new() }
+    }
+
+    /// The canonical text of a row's key: of its one value, or a JSON array of the texts of several. `None` if one is null.
+    pub(super) fn text(&mut self, row: usize) -> Option<&str> {
+        self.text.clear();
+        if let [column] = self.columns.as_slice() {
+            let value = column.scalar(row)?;
+            if value.is_null() {
+                return None;
+            }
+            value.write_text(&mut self.text);
+            return Some(&self.text);
+        }
+        self.parts.clear();
+        for column in &self.columns {
+            let value = column.scalar(row)?;
+            if value.is_null() {
+                return None;
+            }
+            self.parts.push(value.text());
+        }
+        self.text = serde_json::to_string(&self.parts).ok()?;
+        Some(&self.text)
+    }
+
+    /// The same, owned.
+    pub(super) fn key(&mut self, row: usize) -> Option<RecordKey> {
+        self.text(row).map(RecordKey::new)
+    }
+}
+
+/// Reads the mapped fields, column by column or row by row.
+pub(super) struct Fields<'a> {
+    fields: Vec<Field<'a>>,
+}
+
+struct Field<'a> {
+    mapping: &'a FieldMapping,
+    column: Column<'a>,
+}
+
+/// A field's value in one row, after `normalize`.
+enum Normalized<'a> {
+    /// As the column has it.
+    Same,
+    Null,
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(view: &'a Bound<'_>, arrays: &'a [ArrayRef]) -> Self {
+        let fields = arrays.iter().zip(&view.fields);
+        let fields =
+            fields.filter_map(|(array, (mapping, e))| Some(Field { mapping, column: Column::new(array, &e.field)? }));
+        Self { fields: fields.collect() }
+    }
+
+    /// Hashes the values of one field for all rows; calls `refuse` with the rows whose value is refused, and `identify`
+    /// with the rows and texts of an identifier.
+    pub(super) fn hash(
+        &self,
+        field: usize,
+        rows: usize,
+        key: &HashKey,
+        out: &mut Vec<u64>,
+        mut refuse: impl FnMut(usize, InvalidReason),
+        mut identify: impl FnMut(usize, &str),
+    ) {
+        let field = &self.fields[field];
+        let (mut buffer, mut text) = (Vec::new(), String::new());
+        let null = value_hash(key, &Scalar::Null);
+        out.clear();
+        for row in 0..rows {
+            buffer.clear();
+            match field.normalized(row) {
+                Err(reason) => {
+                    refuse(row, reason);
+                    out.push(null);
+                }
+                Ok(Normalized::Null) => out.push(null),
+                Ok(Normalized::Text(text)) => {
+                    text_encoding(&text, &mut buffer);
+                    out.push(key.value_hash(&buffer));
+                    if field.mapping.identifier && !text.is_empty() {
+                        identify(row, &text);
+                    }
+                }
+                Ok(Normalized::Same) => {
+                    field.column.encode(row, &mut buffer);
+                    out.push(key.value_hash(&buffer));
+                    if field.mapping.identifier
+                        && let Some(scalar) = field.column.scalar(row)
+                    {
+                        text.clear();
+                        scalar.write_text(&mut text);
+                        if !text.is_empty() {
+                            identify(row, &text);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The number of fields.
+    pub(super) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// The attribute hash of one row, unless a value is refused.
+    pub(super) fn attr_hash(
+        &self,
+        row: usize,
+        key: &HashKey,
+        hasher: &mut RecordHasher,
+    ) -> Option<driftless_model::AttrHash> {
+        let mut buffer = Vec::new();
+        let mut values = Vec::with_capacity(self.fields.len());
+        for field in &self.fields {
+            buffer.clear();
+            match field.normalized(row).ok()? {
+                Normalized::Null => Scalar::Null.encode(&mut buffer),
+                Normalized::Text(text) => Scalar::Text(&text).encode(&mut buffer),
+                Normalized::Same => field.column.encode(row, &mut buffer),
+            }
+            values.push(key.value_hash(&buffer));
+        }
+        Some(hasher.hash(values.into_iter()))
+    }
+
+    /// One row as it is sent: all fields, and the identifiers among them that have a value. `None` if one is refused.
+    pub(super) fn sent(&self, row: usize) -> Option<(Map<String, Value>, IdentifierSet)> {
+        let (mut sent, mut identifiers) = (Map::new(), IdentifierSet::new());
+        for field in &self.fields {
+            let Field { mapping, column } = field;
+            let (value, text) = match field.normalized(row).ok()? {
+                Normalized::Null => (Value::Null, String::new()),
+                Normalized::Text(text) => (Value::String(text.clone().into_owned()), text.into_owned()),
+                Normalized::Same => (column.json(row), column.scalar(row).map_or_else(String::new, |s| s.text())),
+            };
+            // A null stays null and an empty text stays empty: the hash of nothing is a value that matches nobody.
+            let hashed = mapping.hash.filter(|_| !text.is_empty()).map(|hash| vendor(hash, &text));
+            if mapping.identifier && !text.is_empty() {
+                identifiers.insert(Identifier::new(mapping.field.as_str(), hashed.clone().unwrap_or(text)));
+            }
+            sent.insert(mapping.field.clone(), hashed.map_or(value, Value::String));
+        }
+        Some((sent, identifiers))
+    }
+}
+
+impl<'a> Field<'a> {
+    fn normalized(&self, row: usize) -> Result<Normalized<'a>, InvalidReason> {
+        if self.mapping.normalize.is_empty() && self.mapping.max_length.is_none() {
+            return Ok(Normalized::Same);
+        }
+        let Some(value) = self.column.scalar(row) else { return Ok(Normalized::Same) };
+        if value.is_null() {
+            return Ok(Normalized::Null);
+        }
+        let text = match value {
+            Scalar::Text(text) => Cow::Borrowed(text),
+            other => Cow::Owned(other.text()),
+        };
+        let normalized = match text {
+            Cow::Borrowed(text) => normalize(text, &self.mapping.normalize)?,
+            Cow::Owned(text) => normalize(&text, &self.mapping.normalize)?.map(|t| Cow::Owned(t.into_owned())),
+        };
+        let Some(text) = normalized else { return Ok(Normalized::Null) };
+        let limit = self.mapping.max_length.and_then(|m| usize::try_from(m).ok());
+        // A character takes at least a byte.
+        if limit.is_some_and(|limit| text.len() > limit && text.chars().count() > limit) {
+            return Err(InvalidReason::Oversized);
+        }
+        // A length alone does not make a number a text.
+        Ok(if self.mapping.normalize.is_empty() { Normalized::Same } else { Normalized::Text(text) })
+    }
+}
+
+/// Lower-case hex of the hash of a text's UTF-8 bytes.
+fn vendor(hash: VendorHash, text: &str) -> String {
+    match hash {
+        VendorHash::Sha256 => hex::encode(Sha256::digest(text.as_bytes())),
+        VendorHash::Md5 => hex::encode(Md5::digest(text.as_bytes())),
+    }
+}

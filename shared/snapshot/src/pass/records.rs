@@ -1,0 +1,106 @@
+use core::fmt;
+use std::collections::BTreeMap;
+
+use arrow::array::BooleanArray;
+use driftless_model::{AttrHash, IdentifierSet, KeyHash, RecordKey};
+use serde_json::{Map, Value};
+
+use super::fields::{Fields, Keys, fields, keys};
+use super::files::{Files, Source, located, unreadable};
+use super::rows::{filtered, select};
+use crate::keyed::RecordHasher;
+use crate::sql::Evaluated;
+use crate::view::{Bound, plan};
+use crate::{HashKey, ReadError, ViewSpec};
+
+/// One record as it is sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its key.
+    pub key: RecordKey,
+    /// The fingerprint of its mapped values.
+    pub attr_hash: AttrHash,
+    /// What the destination matches it by, as sent.
+    pub identifiers: IdentifierSet,
+    /// All mapped fields, identifiers included, as sent, in the order of their names.
+    pub fields: Map<String, Value>,
+}
+
+/// Never prints values: they are personal data.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record({})", self.attr_hash)
+    }
+}
+
+/// Reads the wanted records in full: of each key the row that has the wanted attribute hash.
+///
+/// A record that the snapshot does not have so is absent from the result; what that means is the caller's to decide.
+/// Reads the columns of the view, and no further than the last wanted record. Repeatable.
+///
+/// # Errors
+/// [`ReadError::Snapshot`] or [`ReadError::View`], as [`super::digest`] has them.
+pub async fn records(
+    source: Source<'_>,
+    spec: &ViewSpec,
+    key: &HashKey,
+    wanted: &BTreeMap<KeyHash, AttrHash>,
+) -> Result<BTreeMap<KeyHash, Record>, ReadError> {
+    let mut found = BTreeMap::new();
+    let mut hasher = RecordHasher::new(key, spec.mapping.fields().iter().map(|f| f.field.as_str()));
+    let mut files = Files::new(source)?;
+    while found.len() < wanted.len()
+        && let Some(file) = files.next().await?
+    {
+        let schema = file.schema();
+        let planned = plan(spec, &schema).and_then(|p| Ok((p.bind(&schema)?, p.columns)));
+        let (view, columns) = planned.map_err(|e| unreadable(&file, e))?;
+        let mut scan = files.scan(&file, &columns);
+        while found.len() < wanted.len()
+            && let Some((row_group, batch)) = scan.next().await?
+        {
+            take(&view, &batch, key, &mut hasher, wanted, &mut found).map_err(|e| located(e, &file, row_group))?;
+        }
+    }
+    Ok(found)
+}
+
+fn take(
+    view: &Bound<'_>,
+    batch: &arrow::array::RecordBatch,
+    key: &HashKey,
+    hasher: &mut RecordHasher,
+    wanted: &BTreeMap<KeyHash, AttrHash>,
+    found: &mut BTreeMap<KeyHash, Record>,
+) -> Result<(), Evaluated> {
+    let batch = select(view, batch)?;
+    let key_arrays = keys(view, &batch)?;
+    let mut reader = Keys::new(view, &key_arrays);
+    let mut candidates = Vec::new();
+    let is_wanted: Vec<bool> = (0..batch.num_rows())
+        .map(|row| {
+            let hash = reader.text(row).map(|text| key.text_hash(text));
+            let hash = hash.filter(|hash| !found.contains_key(hash));
+            let Some((hash, attr)) = hash.and_then(|hash| Some((hash, *wanted.get(&hash)?))) else { return false };
+            if let Some(record_key) = reader.key(row) {
+                candidates.push((hash, attr, record_key));
+            }
+            true
+        })
+        .collect();
+    if candidates.is_empty() {
+        return Ok(());
+    }
+    let batch = filtered(&batch, &BooleanArray::from(is_wanted))?;
+    let field_arrays = fields(view, &batch)?;
+    let reader = Fields::new(view, &field_arrays);
+    for (row, (hash, attr, record_key)) in candidates.into_iter().enumerate() {
+        if reader.attr_hash(row, key, hasher) != Some(attr) {
+            continue;
+        }
+        if let Some((fields, identifiers)) = reader.sent(row) {
+            found.entry(hash).or_insert(Record { key: record_key, attr_hash: attr, identifiers, fields });
+        }
+    }
+    Ok(())
+}

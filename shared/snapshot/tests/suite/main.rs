@@ -1,0 +1,15 @@
+//! The snapshot passes from the outside: one binary, because each one links the whole SQL layer.
+
+#![allow(clippy::unwrap_used)]
+
+mod craft;
+mod debian;
+mod hostile;
+mod layouts;
+mod parquet_testing;
+mod perf;
+mod read_ahead;
+mod recipe;
+mod rows;
+mod selection;
+mod support;

@@ -131,10 +131,11 @@ fn trace_04_a_refusal_or_an_erasure_after_a_lost_answer_is_uncertain() {
         w.upload(vec![p("b", "b0", 0)], false);
         w.ingest();
         w.plan();
-        w.remote.script([Mood::LosesAnswer; 4]);
+        w.remote.script([Mood::LosesAnswer]);
         let call = only(w, TO_CRM);
-        let task = w.receive(TO_CRM, &call).expect("it is there");
-        w.finish(task);
+        let worker = w.receive(TO_CRM, &call).expect("it is there");
+        assert!(w.run_until(worker, "request", After));
+        w.kill(worker);
         let erasing = w.erase("b");
         w.finish(erasing);
         w.pass(200_000);

@@ -44,6 +44,12 @@ pub(crate) fn count(n: u64) -> String {
     out
 }
 
+/// A count with its noun: `1 sync`, `2 syncs`.
+pub(crate) fn counted(n: usize, noun: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", count(n as u64))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +62,7 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(count(123), "123");
+        assert_eq!((counted(1, "sync"), counted(2, "sync")), ("1 sync".into(), "2 syncs".into()));
         assert_eq!(minutes(3.2), "4 s");
         assert_eq!(minutes(600.0), "10 min");
     }

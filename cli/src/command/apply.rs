@@ -11,6 +11,7 @@ use crate::command::validate;
 use crate::output::{confirm, note, show, table};
 use crate::progress::Progress;
 use crate::session::Session;
+use crate::time::counted;
 
 /// Make the deployment do what the project says.
 ///
@@ -50,8 +51,9 @@ impl Apply {
 
 fn render(work: &Work) -> String {
     if work.is_empty() {
-        let (syncs, destinations) = (work.syncs.len(), work.destinations.len());
-        return format!("Nothing to change: {syncs} syncs and {destinations} destinations are as the project says.");
+        let (syncs, destinations) =
+            (counted(work.syncs.len(), "sync"), counted(work.destinations.len(), "destination"));
+        return format!("Nothing to change: {syncs} and {destinations} as the project says.");
     }
     let mut t = table(&["", "name", "change", "schedule", "what follows"]);
     for d in &work.destinations {

@@ -9,9 +9,10 @@ use serde_json::json;
 
 use crate::Ended;
 use crate::ended::Trouble;
-use crate::explain::{key_of, standing};
+use crate::explain::{ERASURE, key_of, standing};
 use crate::output::{confirm, show};
 use crate::session::Session;
+use crate::time::counted;
 
 /// Erase a person from every list of a dataset, for good.
 ///
@@ -51,7 +52,7 @@ impl Erase {
         let hash = session.hash_key().await?.key_hash(&key);
         confirm(
             self.yes,
-            &[format!("the record with key hash {hash} is erased from {} lists for good", entries.len())],
+            &[format!("the record with key hash {hash} is erased from {} for good", counted(entries.len(), "list"))],
         )?;
         let mut erased = Vec::new();
         for entry in &entries {
@@ -62,10 +63,9 @@ impl Erase {
             erased.push(json!({ "sync": entry.sync, "version": version, "was_selected": was_member }));
         }
         show(json, &json!({ "dataset": self.dataset, "key_hash": hash, "syncs": erased }), || {
-            let n = entries.len();
+            let syncs = counted(entries.len(), "sync");
             format!(
-                "Erased {hash} from {n} {}; the removals are being sent. `driftless explain <sync> <key>` shows them.",
-                if n == 1 { "sync" } else { "syncs" }
+                "Erased {hash} from {syncs}; the removals are being sent. `driftless explain <sync> <key>` shows them."
             )
         })?;
         Ok(Ended::Well)
@@ -83,13 +83,9 @@ async fn erase(session: &Session, entry: &SyncEntry, key: &RecordKey, hash: KeyH
             continue;
         };
         let now = session.clock.now();
-        let order = head.snapshot.as_ref().map(|s| s.order.clone());
-        let order = order.unwrap_or_else(|| SnapshotOrder {
-            version: None,
-            modified: now,
-            key: "erase".into(),
-            sequencer: None,
-        });
+        // No snapshot brought this version, and its order decides nothing: the head keeps that of the newest snapshot.
+        let order = SnapshotOrder { version: None, modified: now, key: ERASURE.to_owned(), sequencer: None };
+        let dated = head.snapshot.as_ref().map_or(now, |s| s.order.modified);
         let standing = standing(session, &head, hash).await?;
         // Nobody to remove: the log must not learn of the person.
         let items: Vec<LogItem> = standing
@@ -101,7 +97,7 @@ async fn erase(session: &Session, entry: &SyncEntry, key: &RecordKey, hash: KeyH
                 op: ChangeOp::Remove,
                 attr_hash: None,
                 identifiers: state.identifiers.clone(),
-                updated_at: order.modified,
+                updated_at: dated,
                 committed_at: None,
                 superseded_by: None,
                 expires_at: None,

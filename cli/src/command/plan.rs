@@ -101,12 +101,14 @@ fn render(sync: &SyncId, p: &Preview) -> String {
         count(p.list),
         p.strategy
     )];
-    let calls: Vec<String> = by_operation(p).into_iter().map(|(op, n)| format!("{} {op}", count(n))).collect();
-    let duration = seconds(p).map_or_else(
-        || "no rate limit is configured".to_owned(),
-        |s| format!("at least {} at the rate limit", minutes(s)),
-    );
-    lines.push(format!("calls:       {} ({}); {duration}", count(p.calls.len() as u64), calls.join(", ")));
+    if !p.calls.is_empty() {
+        let calls: Vec<String> = by_operation(p).into_iter().map(|(op, n)| format!("{} {op}", count(n))).collect();
+        let duration = seconds(p).map_or_else(
+            || "no rate limit is configured".to_owned(),
+            |s| format!("at least {} at the rate limit", minutes(s)),
+        );
+        lines.push(format!("calls:       {} ({}); {duration}", count(p.calls.len() as u64), calls.join(", ")));
+    }
     if c.held > 0 {
         lines.push(format!("held:        {} records", count(c.held)));
     }

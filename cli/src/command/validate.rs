@@ -15,6 +15,7 @@ use crate::ended::Trouble;
 use crate::local_file::LocalFile;
 use crate::output::{figure, show, table};
 use crate::progress::Progress;
+use crate::time::counted;
 
 /// Check the project, offline.
 ///
@@ -47,7 +48,7 @@ impl Validate {
     pub(crate) async fn run(&self, global: &Global) -> anyhow::Result<Ended> {
         let project = load_project(&global.project);
         let mut found = examine(&project);
-        let mut counted = Vec::new();
+        let mut read_as = Vec::new();
         if let Some(data) = &self.data {
             let file = LocalFile::open(data)?;
             let syncs: Vec<(&SyncId, &Sync)> =
@@ -59,22 +60,22 @@ impl Validate {
                 )
                 .into());
             }
-            counted = read(&project, &syncs, &file, &mut found).await?;
+            read_as = read(&project, &syncs, &file, &mut found).await?;
         }
         if !found.problems.is_empty() {
             return tell(&found, global.json, "the project is not valid");
         }
         let (syncs, destinations) = (project.syncs.len(), project.destinations.len());
-        let data: Vec<Value> = counted.iter().map(|(sync, digested)| in_json(sync, digested)).collect();
+        let data: Vec<Value> = read_as.iter().map(|(sync, digested)| in_json(sync, digested)).collect();
         let value = json!({
             "valid": true, "syncs": syncs, "destinations": destinations,
             "problems": [], "warnings": found.warnings, "data": data,
         });
         show(global.json, &value, || {
             let mut lines: Vec<String> = found.warnings.iter().map(|w| format!("warning: {w}")).collect();
-            lines.push(format!("{syncs} syncs and {destinations} destinations are valid."));
-            if !counted.is_empty() {
-                lines.push(render(&counted));
+            lines.push(format!("Valid: {} and {}.", counted(syncs, "sync"), counted(destinations, "destination")));
+            if !read_as.is_empty() {
+                lines.push(render(&read_as));
             }
             lines.join("\n")
         })?;
@@ -201,8 +202,7 @@ pub(crate) fn tell(found: &Found, json: bool, consequence: &str) -> anyhow::Resu
     show(json, &value, || {
         let mut lines: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
         lines.extend(found.warnings.iter().map(|w| format!("warning: {w}")));
-        let n = found.problems.len();
-        lines.push(format!("{n} {}; {consequence}.", if n == 1 { "problem" } else { "problems" }));
+        lines.push(format!("{}; {consequence}.", counted(found.problems.len(), "problem")));
         lines.join("\n")
     })?;
     Ok(Ended::Invalid)

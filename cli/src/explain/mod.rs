@@ -15,6 +15,9 @@ pub(crate) use facts::{gather, standing};
 pub(crate) use render::render;
 pub(crate) use story::story;
 
+/// What stands for the snapshot of a log version that a person made (`driftless erase`). No object key is like it.
+pub(crate) const ERASURE: &str = "(erasure)";
+
 /// The canonical text of a key as it was typed: the value, or a JSON array of the values where the key has several columns.
 pub(crate) fn key_of(parts: &[String]) -> RecordKey {
     match parts {

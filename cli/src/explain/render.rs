@@ -66,7 +66,10 @@ fn change(c: &Change) -> Vec<String> {
         unsent(c)
     };
     vec![
-        format!("  {}  {op} with {} (version {})", c.snapshot_time, c.snapshot, c.version),
+        match &c.snapshot {
+            Some(snapshot) => format!("  {}  {op} with {snapshot} (version {})", c.snapshot_time, c.version),
+            None => format!("  {}  erased by a person (version {})", c.logged_at, c.version),
+        },
         format!("                        {became}"),
     ]
 }
@@ -120,7 +123,7 @@ mod tests {
             changes: vec![Change {
                 version: 3,
                 op: ChangeOp::Add,
-                snapshot: "datasets/acme/customers/a.parquet".into(),
+                snapshot: Some("datasets/acme/customers/a.parquet".into()),
                 snapshot_time: "2026-01-05T05:00:00Z".into(),
                 logged_at: String::new(),
                 committed_at: None,

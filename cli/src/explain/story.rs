@@ -4,6 +4,7 @@ use driftless_deltalog::item::ChangeOp;
 use driftless_model::{Operation, Outcome};
 use serde::Serialize;
 
+use super::ERASURE;
 use super::facts::{DeliveryFact, Facts, HoldFact, Sent, VersionFact};
 use crate::time::utc;
 
@@ -78,8 +79,8 @@ pub(crate) struct Named {
 pub(crate) struct Change {
     pub(crate) version: u64,
     pub(crate) op: ChangeOp,
-    /// Object key of the snapshot.
-    pub(crate) snapshot: String,
+    /// Object key of the snapshot; none where a person had the record erased.
+    pub(crate) snapshot: Option<String>,
     /// The snapshot's time.
     pub(crate) snapshot_time: String,
     pub(crate) logged_at: String,
@@ -259,7 +260,7 @@ fn change(facts: &Facts, version: &VersionFact) -> Option<Change> {
     Some(Change {
         version: version.number,
         op: item.op,
-        snapshot: version.entry.order.key.clone(),
+        snapshot: Some(version.entry.order.key.clone()).filter(|key| key != ERASURE),
         snapshot_time: utc(item.updated_at),
         logged_at: utc(version.entry.logged_at),
         committed_at: item.committed_at.map(utc),

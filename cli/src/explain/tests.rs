@@ -61,12 +61,13 @@ async fn a_record_is_explained_from_the_snapshot_that_brought_it_to_its_erasure(
     taken_up(&session).await;
     let told = explained(&session, "c1").await;
     assert_eq!((told.state, told.changes.len()), (State::ToAdd, 1));
-    assert_eq!(told.changes.first().unwrap().snapshot, "datasets/a.parquet");
+    assert_eq!(told.changes.first().unwrap().snapshot.as_deref(), Some("datasets/a.parquet"));
     assert_eq!(explained(&session, "c2").await.state, State::NeverSeen);
 
     run(&["driftless", "erase", "acme/customers", "c1", "--yes"], &session).await;
     let told = explained(&session, "c1").await;
     assert_eq!((told.state, told.changes.len(), told.in_selection), (State::Erased, 2, false));
+    assert_eq!(told.changes.last().unwrap().snapshot, None);
     let head = session.log.head(&news()).await.unwrap().unwrap();
     assert_eq!((head.version, head.versions[&2].removals), (2, 1));
 }

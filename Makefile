@@ -57,8 +57,14 @@ lint-deny: ## Licences, advisories, sources and bans of the dependencies
 	@if ! cargo deny --version >/dev/null 2>&1; then cargo install cargo-deny --locked --root $(CACHE)/tools; fi
 	cargo deny --workspace check
 
-unit: ## Unit, property, simulation and template tests
-	@cargo test --locked --workspace
+unit: tools ## Unit, property, simulation and template tests; the stores also on the emulated AWS
+	@cloud="$(CLOUD) --state .local/unit"
+	$$cloud down
+	trap "$$cloud down" EXIT
+	$$cloud up
+	export DRIFTLESS_TEST_ENDPOINT=$$($$cloud env | sed -n 's/^export AWS_ENDPOINT_URL=//p')
+	export DRIFTLESS_SCIM2_SERVER="$(VENV)/bin/scim2-server"
+	cargo test --locked --workspace
 
 e2e: tools ## End to end on the local cloud (after `make functions`)
 	@$(PYTHON) tests/e2e/run.py
@@ -66,7 +72,7 @@ e2e: tools ## End to end on the local cloud (after `make functions`)
 functions: ## The four functions and the driftless command for this machine, in .build/lambda
 	@echo "building the functions and the driftless command"
 	# The whole workspace, as the tests are built: one selection of features, so that nothing is compiled twice.
-	cargo build --locked --workspace --bins
+	cargo build --locked --workspace --bins --tests
 	for function in $(FUNCTIONS); do
 		mkdir -p .build/lambda/$$function
 		target=.build/lambda/$$function/bootstrap

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use aws_sdk_sts::error::SdkError;
 use driftless_config::{ProjectSettings, load_project};
 use driftless_delivery::{Message, Outgoing, Queue, SqsQueue};
 use driftless_deltalog::registry::SyncEntry;
@@ -142,11 +143,17 @@ async fn place(clients: &Clients) -> anyhow::Result<Place> {
     let sts = aws_sdk_sts::Client::new(&clients.sdk);
     let identity = sts.get_caller_identity().send().await;
     let identity = identity.map_err(|e| {
-        let said = aws_sdk_sts::error::DisplayErrorContext(e).to_string();
-        Trouble::new(
-            format!("AWS does not know us ({said})"),
-            "log in, or choose credentials with --profile; --endpoint-url chooses the local cloud",
-        )
+        let said = driftless_runtime::chain(&e);
+        match e {
+            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => Trouble::new(
+                format!("AWS cannot be reached, or there are no credentials for it ({said})"),
+                "check the network, the credentials (--profile), the region (--region) and the endpoint (--endpoint-url)",
+            ),
+            _ => Trouble::new(
+                format!("AWS does not know us ({said})"),
+                "log in again, or choose other credentials with --profile",
+            ),
+        }
     })?;
     let account = identity.account().unwrap_or_default().to_owned();
     let partition = identity.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws").to_owned();

@@ -53,7 +53,7 @@ fn render(work: &Work) -> String {
     if work.is_empty() {
         let (syncs, destinations) =
             (counted(work.syncs.len(), "sync"), counted(work.destinations.len(), "destination"));
-        return format!("Nothing to change: {syncs} and {destinations} as the project says.");
+        return format!("Nothing to change: {syncs} and {destinations}, as the project says.");
     }
     let mut t = table(&["", "name", "change", "schedule", "what follows"]);
     for d in &work.destinations {

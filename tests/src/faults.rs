@@ -40,17 +40,17 @@ impl Faults {
         *passed += 1;
         let aimed_at = aimed_at && *passed <= 4;
         match (state.random.below(1000), aimed_at) {
-            (0..=2, _) | (3..=299, true) => Next::Crash,
-            (300..=303, _) | (304..=399, true) => Next::Fail,
+            (0..=2, _) | (3..=349, true) => Next::Crash,
+            (350..=353, _) | (354..=449, true) => Next::Fail,
             _ => Next::Continue,
         }
     }
 }
 
-/// One point in sixteen.
+/// One point in ten.
 fn is_aimed_at(aim: u64, point: Point, when: When) -> bool {
     let name = point.function.bytes().chain(point.step.bytes()).chain([u8::from(when == When::After)]);
     // FNV-1a, with the aim as its basis.
     let hash = name.fold(aim, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    (hash >> 32).is_multiple_of(16)
+    (hash >> 32).is_multiple_of(10)
 }

@@ -224,10 +224,12 @@ impl Ports {
     /// `driftless erase`: tombstone and version in one transaction, for every sync of the dataset.
     pub(crate) async fn erase(&self, id: &str) -> Result<Verdict, Failure> {
         let key_hash = hash_key().key_hash(&RecordKey::new(id));
+        let mut verdict = Verdict::Done;
         for entry in self.log.syncs().await? {
+            let mut done = false;
             for _ in 0..6 {
-                let Some(head) = self.log.head(&entry.sync).await? else { break };
-                let Some(snapshot) = head.snapshot.clone() else { break };
+                let head = self.log.head(&entry.sync).await?.filter(|h| h.snapshot.is_some());
+                let Some((head, snapshot)) = head.and_then(|h| h.snapshot.clone().map(|s| (h, s))) else { break };
                 let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &head);
                 let Touched { states, .. } = state.touched(None).await?;
                 let now = self.clock.now();
@@ -265,12 +267,16 @@ impl Ports {
                 if self.clock.now() >= self.stop_at {
                     return Ok(Verdict::Failed);
                 }
-                if self.log.erase(&entry.sync, dataset, key_hash, &head.guard(), &append).await? == Swap::Done {
+                done = self.log.erase(&entry.sync, dataset, key_hash, &head.guard(), &append).await? == Swap::Done;
+                if done {
                     break;
                 }
             }
+            if !done {
+                verdict = Verdict::Failed;
+            }
         }
-        Ok(Verdict::Done)
+        Ok(verdict)
     }
 
     async fn identifiers(

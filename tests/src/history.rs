@@ -243,6 +243,7 @@ fn quiesce(w: &mut World) {
             while w.approve(&sync) {}
             w.tick(&sync);
         }
+        w.repeat_erasures();
         w.ask_for_sweep();
         w.work_off(&World::QUEUES);
         w.pass(185_000);

@@ -1,6 +1,6 @@
 //! Invocations of the functions: started, paused, resumed, killed.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use driftless_delivery::{Message, Queue};
 use driftless_deltalog::Deltalog;
@@ -63,15 +63,30 @@ impl World {
         })
     }
 
-    /// `driftless erase`.
+    /// `driftless erase`. If it fails, people repeat it: see [`World::repeat_erasures`].
     pub fn erase(&mut self, id: &str) -> TaskId {
         self.ghosts.note(format!("-- erase {id}"));
         let id = id.to_owned();
+        let unfinished = Arc::clone(&self.unfinished);
+        unfinished.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
         self.spawn("erase", move |ports| async move {
-            if let Err(e) = ports.erase(&id).await {
-                ports.ghosts.note(format!("   fails: {e}"));
+            match ports.erase(&id).await {
+                Ok(Verdict::Done) => {
+                    unfinished.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                }
+                Ok(_) => ports.ghosts.note("   not everywhere"),
+                Err(e) => ports.ghosts.note(format!("   fails: {e}")),
             }
         })
+    }
+
+    /// Repeats the erasures that failed or were killed half-way.
+    pub fn repeat_erasures(&mut self) {
+        let unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for id in unfinished {
+            let task = self.erase(&id);
+            self.finish(task);
+        }
     }
 
     fn spawn<F, R>(&mut self, function: &'static str, start: F) -> TaskId

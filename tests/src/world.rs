@@ -1,7 +1,7 @@
 //! One simulation: stores, clock, queues, destination, and the invocations that are under way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use driftless_delivery::{MemoryQueue, Message, Outgoing, Queue};
 use driftless_deltalog::head::{ConfigStamp, Head, Names};
@@ -78,6 +78,8 @@ pub struct World {
     pub(crate) syncs: Vec<SyncId>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) spawned: u64,
+    /// Erasures that have not come to their end.
+    pub(crate) unfinished: Arc<Mutex<BTreeSet<String>>>,
     uploads: Vec<String>,
     ticks: u64,
     /// Every message that was ever received, with its queue.
@@ -106,6 +108,7 @@ impl World {
             syncs: Vec::new(),
             tasks: Vec::new(),
             spawned: 0,
+            unfinished: Arc::default(),
             uploads: Vec::new(),
             ticks: 0,
             received: BTreeSet::new(),

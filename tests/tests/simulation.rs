@@ -17,9 +17,9 @@ use driftless_tests::Forgotten;
 use driftless_tests::history::{self, Ended};
 
 /// Seeds of a run in CI.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 3_000;
 /// Seeds within which the loss of any rule must show.
-const MUTATION_SEEDS: u64 = 1_000;
+const MUTATION_SEEDS: u64 = 3_000;
 
 /// What is taken away.
 #[derive(Clone, Copy, Debug)]

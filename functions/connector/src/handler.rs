@@ -153,7 +153,8 @@ impl ConnectorFunction {
             janitor_queue: self.janitor_queue.clone(),
             timing: Timing {
                 lease: self.lease,
-                request_timeout: described.timeout(),
+                // A request that could outlive the invocation would never be started.
+                request_timeout: described.timeout().min(self.lease / 2),
                 park: self.park,
                 longest_park: self.park * 30,
                 refused_park: self.park * 60,

@@ -12,6 +12,7 @@ use super::Outgoing;
 use crate::{BuildError, Secrets};
 
 /// How requests are logged in.
+#[allow(clippy::large_enum_variant)] // one per destination, built once
 pub(super) enum Login {
     /// Not at all.
     None,

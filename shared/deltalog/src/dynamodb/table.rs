@@ -112,8 +112,10 @@ impl Table {
         let answer = request
             .set_expression_attribute_names(conditional.as_ref().map(|c| names(&[c])).filter(|n| !n.is_empty()))
             .set_expression_attribute_values(Some(values).filter(|v| !v.is_empty()))
+            .set_return_values_on_condition_check_failure(
+                conditional.is_some().then_some(ReturnValuesOnConditionCheckFailure::AllOld),
+            )
             .set_condition_expression(conditional)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
         match answer {

@@ -47,6 +47,7 @@ fn scripted(answers: impl IntoIterator<Item = (u16, Value)>) -> (DynamoDeltalog,
     (DynamoDeltalog::new(Client::from_conf(config), "driftless-test"), script)
 }
 
+mod strict;
 mod wire;
 
 /// The emulated AWS of the environment, which must be on this machine.
@@ -64,7 +65,7 @@ async fn emulated(purpose: &str) -> Option<DynamoDeltalog> {
         eprintln!("skipped: DRIFTLESS_TEST_ENDPOINT names no emulated AWS");
         return None;
     };
-    let client = Client::from_conf(config().endpoint_url(endpoint).build());
+    let client = Client::from_conf(config().endpoint_url(endpoint).interceptor(strict::AsAws).build());
     let since = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("the clock is past 1970").as_nanos();
     let table = format!("driftless-{purpose}-{since}");
     let mut create = client.create_table().table_name(&table).billing_mode(BillingMode::PayPerRequest);

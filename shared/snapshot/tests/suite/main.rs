@@ -7,7 +7,6 @@ mod debian;
 mod hostile;
 mod layouts;
 mod parquet_testing;
-mod perf;
 mod read_ahead;
 mod recipe;
 mod rows;

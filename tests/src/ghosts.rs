@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use driftless_changeset::{PlannedRow, differs};
+use driftless_changeset::{PlannedRow, States, differs};
 use driftless_deltalog::head::Head;
 use driftless_deltalog::ledger::Run;
 use driftless_deltalog::{Deltalog, MemoryDeltalog};
-use driftless_model::{AttrHash, Identifier, IdentifierSet, KeyHash, Operation, SnapshotOrder, SyncId};
+use driftless_model::{AckRow, AttrHash, Identifier, IdentifierSet, KeyHash, Operation, SnapshotOrder, SyncId};
 use driftless_objects::MemoryObjects;
 use driftless_state::SyncState;
 
 use crate::at_once;
 use crate::dataset::{Mapping, People, Selection, each, select};
+use crate::invoke::FUNCTION_MS;
 use crate::list::{Remote, SentFor};
 
 /// Rows that a request of the scripted destination carries at most.
@@ -343,33 +344,29 @@ impl Ghosts {
             .filter_map(|(k, (_, s))| s.as_ref().filter(|s| !quarantined.contains(&(*k, s.attr_hash))))
             .flat_map(|s| &s.identifiers)
             .collect();
-        let mut held = BTreeSet::new();
-        let mut approved = BTreeSet::new();
+        let (mut held, mut lately, mut approved) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for hold in head.holds.values() {
             let keys = at_once(driftless_history::read_holds(self.objects.as_ref(), &hold.object))
                 .map_err(|e| format!("DL-8 a hold is gone: {e}"))?;
-            if hold.approved_at.is_some() { approved.extend(keys) } else { held.extend(keys) }
-        }
-        let (mut sends, mut removals) = (0, 0);
-        let keys: BTreeSet<&KeyHash> = d.keys().chain(a.keys()).collect();
-        for k in keys {
-            let (s, row) = (d.get(k).and_then(|(_, s)| s.as_ref()), a.get(k));
-            if !differs(s, row) || (held.contains(k) && (s.is_none() || row.is_none())) {
-                continue;
+            match hold.approved_at {
+                None => held.extend(keys),
+                Some(at) => {
+                    // While the plan was made: it may have seen the hold as it was before.
+                    if run.planned_at.0 - at.0 < FUNCTION_MS {
+                        lately.extend(keys.iter().copied());
+                    }
+                    approved.extend(keys);
+                }
             }
-            let known = row.and_then(|r| r.acknowledged.as_ref());
-            let new = s.filter(|s| known.is_none_or(|x| x.attr_hash != s.attr_hash || x.identifiers != s.identifiers));
-            sends += usize::from(new.is_some_and(|s| !quarantined.contains(&(*k, s.attr_hash))));
-            let kept = |i: &&Identifier| !carried.contains(i) && !s.is_some_and(|s| s.identifiers.contains(i));
-            let old: Vec<&Identifier> = row.iter().flat_map(|r| &r.identifiers).filter(kept).collect();
-            removals += old.iter().map(|i| old.iter().filter(|o| o.field == i.field).count()).max().unwrap_or(0);
         }
+        let before: BTreeSet<KeyHash> = held.union(&lately).copied().collect();
+        let expected = [&held, &before].map(|held| size(&d, &a, &quarantined, &carried, held));
         let planned = (
             rows.iter().filter(|r| r.operation.sends()).count(),
             rows.iter().filter(|r| r.operation == Operation::Remove).count(),
         );
-        if planned != (sends, removals) {
-            return Err(format!("DL-5 {} plans {planned:?}, |diff(D, A)| is {:?}", run.id, (sends, removals)));
+        if !expected.contains(&planned) {
+            return Err(format!("DL-5 {} plans {planned:?}, |diff(D, A)| is {expected:?}", run.id));
         }
         let mut leaving = BTreeSet::new();
         for r in rows.iter().filter(|r| r.operation == Operation::Remove) {
@@ -390,6 +387,32 @@ impl Ghosts {
         }
         Ok(())
     }
+}
+
+/// |diff(D, A)|: records to send, and removals, counted by other means than the product's.
+fn size(
+    d: &States,
+    a: &BTreeMap<KeyHash, AckRow>,
+    quarantined: &BTreeSet<(KeyHash, AttrHash)>,
+    carried: &BTreeSet<&Identifier>,
+    held: &BTreeSet<KeyHash>,
+) -> (usize, usize) {
+    let (mut sends, mut removals) = (0, 0);
+    let keys: BTreeSet<&KeyHash> = d.keys().chain(a.keys()).collect();
+    for k in keys {
+        let (s, row) = (d.get(k).and_then(|(_, s)| s.as_ref()), a.get(k));
+        if !differs(s, row) || (held.contains(k) && (s.is_none() || row.is_none())) {
+            continue;
+        }
+        let known = row.and_then(|r| r.acknowledged.as_ref());
+        let new = s.filter(|s| known.is_none_or(|x| x.attr_hash != s.attr_hash || x.identifiers != s.identifiers));
+        sends += usize::from(new.is_some_and(|s| !quarantined.contains(&(*k, s.attr_hash))));
+        let kept = |i: &&Identifier| !carried.contains(i) && !s.is_some_and(|s| s.identifiers.contains(i));
+        let old: Vec<&Identifier> = row.iter().flat_map(|r| &r.identifiers).filter(kept).collect();
+        // One removal for as many identifiers as a person has at once: one a field.
+        removals += old.iter().map(|i| old.iter().filter(|o| o.field == i.field).count()).max().unwrap_or(0);
+    }
+    (sends, removals)
 }
 
 fn hashes(selection: &Selection) -> BTreeMap<KeyHash, AttrHash> {

@@ -16,7 +16,7 @@ use crate::task::{Task, TaskId, Whereabouts, steps};
 use crate::world::World;
 
 /// How long a function lives.
-const FUNCTION_MS: i64 = 150_000;
+pub(crate) const FUNCTION_MS: i64 = 150_000;
 /// Nobody swaps a head in its last seconds.
 const MARGIN_MS: i64 = 10_000;
 /// How long a received message stays hidden.

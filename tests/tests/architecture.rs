@@ -147,7 +147,8 @@ fn what_decides_knows_no_runtime_no_cloud_and_no_file_format() {
 fn every_file_has_one_thing_to_say() {
     let mut files = Vec::new();
     for krate in crates().into_values() {
-        collect(&krate.root, &mut files);
+        // Sources; a suite of tests is a list, and may be longer.
+        collect(&krate.root.join("src"), &mut files);
     }
     assert!(files.len() > 100, "the sources are not where they are looked for");
     for file in files {

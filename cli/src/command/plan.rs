@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use driftless_fn_planner::plan::{Planner, Preview};
+use driftless_fn_planner::Preview;
+use driftless_fn_planner::plan::Planner;
 use driftless_model::{Operation, SyncId};
 use driftless_snapshot::Limits;
 use serde_json::{Value, json};

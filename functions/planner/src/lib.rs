@@ -13,6 +13,8 @@ pub mod calls;
 mod error;
 mod handler;
 pub mod plan;
+mod preview;
 
 pub use error::Error;
 pub use handler::init;
+pub use preview::Preview;

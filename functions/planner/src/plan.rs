@@ -86,19 +86,19 @@ const TICK_DAYS: i64 = 30;
 const DAY_MS: i64 = 86_400_000;
 
 /// What planning decided, before anything is written.
-struct Decision {
-    net: Net,
-    a_size: u64,
-    run_hold: Option<(BTreeSet<KeyHash>, String)>,
-    over: Vec<(u64, String)>,
+pub(crate) struct Decision {
+    pub(crate) net: Net,
+    pub(crate) a_size: u64,
+    pub(crate) run_hold: Option<(BTreeSet<KeyHash>, String)>,
+    pub(crate) over: Vec<(u64, String)>,
 }
 
 /// The configuration that a run is planned under.
-struct Setting {
-    entry: SyncEntry,
-    config: Sync,
-    destination: DestinationEntry,
-    capabilities: Capabilities,
+pub(crate) struct Setting {
+    pub(crate) entry: SyncEntry,
+    pub(crate) config: Sync,
+    pub(crate) destination: DestinationEntry,
+    pub(crate) capabilities: Capabilities,
 }
 
 impl Planner {
@@ -161,7 +161,7 @@ impl Planner {
         Ok(Planned::IngestFirst)
     }
 
-    async fn setting(&self, entry: SyncEntry) -> Result<Setting, Error> {
+    pub(crate) async fn setting(&self, entry: SyncEntry) -> Result<Setting, Error> {
         let config = documents::sync(self.objects.as_ref(), &entry).await?;
         let destinations = self.log.destinations().await?;
         let destination = destinations
@@ -171,32 +171,6 @@ impl Planner {
         let described: Destination = documents::destination(self.objects.as_ref(), &destination).await?;
         let capabilities = capabilities_of(&described);
         Ok(Setting { entry, config, destination, capabilities })
-    }
-
-    /// Decides what to send without writing anything: what `driftless plan` shows.
-    ///
-    /// # Errors
-    /// As [`Planner::plan`].
-    pub async fn preview(&self, sync: &SyncId) -> Result<Option<Preview>, Error> {
-        let Some(entry) = self.log.sync(sync).await? else { return Ok(None) };
-        let head = self.log.head(sync).await?.filter(|h| h.incarnation == entry.incarnation);
-        let Some(head) = head.filter(|h| h.snapshot.is_some()) else { return Ok(None) };
-        let setting = self.setting(entry).await?;
-        let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &head);
-        let decision = self.decide(&head, &setting, &state).await?;
-        let records = self.payloads(&head, &setting, &decision.net).await?;
-        let sequence = sequence(setting.config.strategy);
-        let rows = lay_out(&decision.net, records, &setting.capabilities, sequence);
-        let calls = rows.calls(&RunId::new("preview"), &setting.capabilities, inspects(&head, &setting));
-        Ok(Some(Preview {
-            counts: counts(&decision.net, &rows),
-            sample: decision.net.sends.iter().map(|s| s.key_hash).chain(removed(&decision.net)).take(10).collect(),
-            held: decision.run_hold.map(|(_, reason)| reason),
-            list: decision.a_size,
-            strategy: strategy_of(setting.config.strategy).to_owned(),
-            rate: setting.capabilities.rate,
-            calls,
-        }))
     }
 
     async fn run(&self, request: &Request, head: &Head, setting: &Setting) -> Result<Planned, Error> {
@@ -325,7 +299,12 @@ impl Planner {
         Ok(Planned::NeedsAttention)
     }
 
-    async fn payloads(&self, head: &Head, setting: &Setting, net: &Net) -> Result<BTreeMap<KeyHash, Record>, Error> {
+    pub(crate) async fn payloads(
+        &self,
+        head: &Head,
+        setting: &Setting,
+        net: &Net,
+    ) -> Result<BTreeMap<KeyHash, Record>, Error> {
         let wanted: BTreeMap<KeyHash, AttrHash> = net.sends.iter().map(|s| (s.key_hash, s.state.attr_hash)).collect();
         let Some(snapshot) = head.snapshot.as_ref().filter(|_| !wanted.is_empty()) else { return Ok(BTreeMap::new()) };
         let source = Source { objects: self.objects.as_ref(), parts: &snapshot.parts, limits: &self.limits };
@@ -334,7 +313,12 @@ impl Planner {
     }
 
     /// D against A, under holds, horizon, quarantine and the guards of the run.
-    async fn decide(&self, head: &Head, setting: &Setting, state: &SyncState<'_>) -> Result<Decision, Error> {
+    pub(crate) async fn decide(
+        &self,
+        head: &Head,
+        setting: &Setting,
+        state: &SyncState<'_>,
+    ) -> Result<Decision, Error> {
         let Touched { mut states, updated_at } = state.touched(None).await?;
         let deltas = state.deltas().await?;
         let a_size = state.list_size(&deltas).await?;
@@ -445,25 +429,6 @@ impl Planner {
     }
 }
 
-/// What `driftless plan` shows.
-#[derive(Clone, Debug)]
-pub struct Preview {
-    /// What would be sent.
-    pub counts: Counts,
-    /// The calls it would take.
-    pub calls: Vec<Call>,
-    /// Key hashes of some records concerned.
-    pub sample: Vec<KeyHash>,
-    /// What the run's guard would hold, and why.
-    pub held: Option<String>,
-    /// Members of the list.
-    pub list: u64,
-    /// The strategy.
-    pub strategy: String,
-    /// The destination's rate budget.
-    pub rate: Option<driftless_config::destination::Rate>,
-}
-
 /// The messages for the open calls of one phase.
 #[must_use]
 pub fn messages(run: &Run, calls: &[Call], phase: u8) -> Vec<Outgoing> {
@@ -493,12 +458,12 @@ pub fn on_change(config: &Sync) -> Option<&driftless_config::OnChange> {
 }
 
 /// First-sync policy `refuse`: nothing is acknowledged yet, and the list can be read.
-fn inspects(head: &Head, setting: &Setting) -> bool {
+pub(crate) fn inspects(head: &Head, setting: &Setting) -> bool {
     let first = head.history.is_none() && head.delivered.is_empty();
     first && setting.config.first_sync == FirstSync::Refuse && setting.capabilities.list
 }
 
-fn counts(net: &Net, rows: &Rows) -> Counts {
+pub(crate) fn counts(net: &Net, rows: &Rows) -> Counts {
     let of = |op| rows.rows.iter().filter(|r| r.operation == op).count() as u64;
     Counts {
         adds: of(driftless_model::Operation::Add),
@@ -509,11 +474,11 @@ fn counts(net: &Net, rows: &Rows) -> Counts {
     }
 }
 
-fn removed(net: &Net) -> impl Iterator<Item = KeyHash> + '_ {
+pub(crate) fn removed(net: &Net) -> impl Iterator<Item = KeyHash> + '_ {
     net.removals.iter().map(|r| r.key_hash)
 }
 
-const fn sequence(strategy: Strategy) -> Sequence {
+pub(crate) const fn sequence(strategy: Strategy) -> Sequence {
     match strategy {
         Strategy::FullThenRemove => Sequence::SendsFirst,
         _ => Sequence::Together,
@@ -521,7 +486,7 @@ const fn sequence(strategy: Strategy) -> Sequence {
 }
 
 /// `auto` is `delta`: it never needs more calls or records than sending the whole list, and never empties it.
-const fn strategy_of(strategy: Strategy) -> &'static str {
+pub(crate) const fn strategy_of(strategy: Strategy) -> &'static str {
     match strategy {
         Strategy::FullThenRemove => "full_then_remove",
         _ => "delta",

@@ -1,0 +1,56 @@
+//! What a run would do, without writing anything.
+
+use driftless_deltalog::ledger::{Call, Counts};
+use driftless_model::{KeyHash, RunId, SyncId};
+use driftless_state::SyncState;
+
+use crate::calls::lay_out;
+use crate::error::Error;
+use crate::plan::{Planner, counts, inspects, removed, sequence, strategy_of};
+
+/// What `driftless plan` shows.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// What would be sent.
+    pub counts: Counts,
+    /// The calls it would take.
+    pub calls: Vec<Call>,
+    /// Key hashes of some records concerned.
+    pub sample: Vec<KeyHash>,
+    /// What the run's guard would hold, and why.
+    pub held: Option<String>,
+    /// Members of the list.
+    pub list: u64,
+    /// The strategy.
+    pub strategy: String,
+    /// The destination's rate budget.
+    pub rate: Option<driftless_config::destination::Rate>,
+}
+
+impl Planner {
+    /// Decides what to send without writing anything: what `driftless plan` shows.
+    ///
+    /// # Errors
+    /// As [`Planner::plan`].
+    pub async fn preview(&self, sync: &SyncId) -> Result<Option<Preview>, Error> {
+        let Some(entry) = self.log.sync(sync).await? else { return Ok(None) };
+        let head = self.log.head(sync).await?.filter(|h| h.incarnation == entry.incarnation);
+        let Some(head) = head.filter(|h| h.snapshot.is_some()) else { return Ok(None) };
+        let setting = self.setting(entry).await?;
+        let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &head);
+        let decision = self.decide(&head, &setting, &state).await?;
+        let records = self.payloads(&head, &setting, &decision.net).await?;
+        let sequence = sequence(setting.config.strategy);
+        let rows = lay_out(&decision.net, records, &setting.capabilities, sequence);
+        let calls = rows.calls(&RunId::new("preview"), &setting.capabilities, inspects(&head, &setting));
+        Ok(Some(Preview {
+            counts: counts(&decision.net, &rows),
+            sample: decision.net.sends.iter().map(|s| s.key_hash).chain(removed(&decision.net)).take(10).collect(),
+            held: decision.run_hold.map(|(_, reason)| reason),
+            list: decision.a_size,
+            strategy: strategy_of(setting.config.strategy).to_owned(),
+            rate: setting.capabilities.rate,
+            calls,
+        }))
+    }
+}

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use driftless_changeset::{BatchLimit, Net, PlannedRow, pack};
 use driftless_connector::Capabilities;
-use driftless_deltalog::ledger::Call;
+use driftless_delivery::{Message, Outgoing};
+use driftless_deltalog::ledger::{Call, Run};
 use driftless_model::{KeyHash, Millis, Operation, RunId};
 use driftless_snapshot::Record;
 
@@ -153,4 +154,22 @@ fn call(run: &RunId, number: u32, phase: u8, operation: Operation, first_row: u6
         outcome: None,
         last_error: None,
     }
+}
+
+/// The messages for the open calls of one phase.
+pub(crate) fn messages(run: &Run, calls: &[Call], phase: u8) -> Vec<Outgoing> {
+    let open = calls.iter().filter(|c| c.phase == phase && c.outcome.is_none());
+    open.map(|c| {
+        let message = Message::Call {
+            sync: run.sync.clone(),
+            run: run.id.clone(),
+            number: c.number,
+            operation: c.operation,
+            first_row: c.first_row,
+            rows: c.rows,
+            changeset: run.changeset.clone(),
+        };
+        Outgoing::from(&message)
+    })
+    .collect()
 }

@@ -17,7 +17,7 @@ use driftless_objects::Objects;
 use driftless_snapshot::{HashKey, Limits, Record, Source, ViewSpec};
 use driftless_state::{SyncState, Touched, documents, names};
 
-use crate::calls::{Rows, Sequence, lay_out};
+use crate::calls::{Rows, Sequence, lay_out, messages};
 use crate::error::Error;
 
 /// What a plan needs.
@@ -427,25 +427,6 @@ impl Planner {
         }
         Ok(())
     }
-}
-
-/// The messages for the open calls of one phase.
-#[must_use]
-pub fn messages(run: &Run, calls: &[Call], phase: u8) -> Vec<Outgoing> {
-    let open = calls.iter().filter(|c| c.phase == phase && c.outcome.is_none());
-    open.map(|c| {
-        let message = Message::Call {
-            sync: run.sync.clone(),
-            run: run.id.clone(),
-            number: c.number,
-            operation: c.operation,
-            first_row: c.first_row,
-            rows: c.rows,
-            changeset: run.changeset.clone(),
-        };
-        Outgoing::from(&message)
-    })
-    .collect()
 }
 
 /// True if the sync plans when enough has changed; ingest asks for it then.

@@ -61,7 +61,9 @@ class Demo:
         options = ["--identifier", self.key] if self.key else []
         self.remote = self.state.start_remote(self.system, options)
         self.step("sam deploy: the core stack, then the stack of the destination")
-        stacks.core(self.state, "dev", [])
+        # Nothing is killed here, and a user's own snapshots may be large: long times, and no sweep between.
+        patient = [f"{name}{what}" for name in ("Ingest", "Planner", "Janitor") for what in ("TimeoutSeconds=600", "VisibilitySeconds=3600")]
+        stacks.core(self.state, "dev", [*patient, "JanitorSchedule=rate(15 minutes)"])
         secret = self.state.client("secretsmanager").create_secret(Name=demo_project.SECRET, SecretString=REST_TOKEN)
         # A call of this size to this server takes up to half a minute.
         slow = [f"SecretArns={secret['ARN']}", "TimeoutSeconds=120", "VisibilitySeconds=720", "LeaseSeconds=130"]

@@ -94,10 +94,9 @@ fn every_history_keeps_the_invariants() {
         );
     }
     let points = visits.crashes();
-    let died_at_none = |crashes: u64| crashes == 0;
     let never: Vec<String> = points
         .iter()
-        .filter(|(_, crashes)| died_at_none(**crashes))
+        .filter(|(_, crashes)| **crashes == 0)
         .map(|((point, when), _)| format!("{point} {when:?}"))
         .collect();
     println!("nobody died at {} of {} points: {never:?}", never.len(), points.len());

@@ -19,7 +19,7 @@ CLOUD := $(PYTHON) infra/local/cloud.py
 FUNCTIONS := ingest planner janitor connector
 FUNCTION_PACKAGES := $(FUNCTIONS:%=-p driftless-fn-%)
 
-.PHONY: help demo test lint lint-rust lint-templates lint-deny unit functions e2e build fmt tools local-up local-down
+.PHONY: help demo test lint lint-rust lint-templates lint-deny unit conformance functions e2e build fmt tools local-up local-down
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -57,7 +57,10 @@ lint-deny: ## Licences, advisories, sources and bans of the dependencies
 	@if ! cargo deny --version >/dev/null 2>&1; then cargo install cargo-deny --locked --root $(CACHE)/tools; fi
 	cargo deny --workspace check
 
-unit: tools ## Unit, property, simulation and template tests; the stores also on the emulated AWS
+unit: ## Unit, property, simulation and template tests
+	@cargo test --locked --workspace
+
+conformance: tools ## The same suites against the emulated AWS and scim2-server
 	@cloud="$(CLOUD) --state .local/unit"
 	$$cloud down
 	trap "$$cloud down" EXIT

@@ -135,9 +135,9 @@ impl Ports {
             ingest_queue: INGEST.to_owned(),
             janitor_queue: JANITOR.to_owned(),
         };
-        let planned = planner.plan(request).await?;
-        self.ghosts.note(format!("   {}: {planned:?}", request.sync));
-        Ok(if planned == Planned::Overtaken { Verdict::Later(Duration::from_secs(5)) } else { Verdict::Done })
+        let outcome = planner.plan(request).await?;
+        self.ghosts.note(format!("   {}: {outcome:?}", request.sync));
+        Ok(if outcome == Planned::Overtaken { Verdict::Later(Duration::from_secs(5)) } else { Verdict::Done })
     }
 
     // ---- connector

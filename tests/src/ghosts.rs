@@ -296,8 +296,8 @@ impl Ghosts {
             self.require(lost.is_empty(), || format!("DL-2 nobody remembers {} in the list of {sync}", shown(&lost)));
         }
         let said = self.with(sync, |f| {
-            let heard = |k: KeyHash, i: &IdentifierSet| f.acknowledged.contains(&(k, i.clone()));
-            rows.values().all(|r| r.acknowledged.as_ref().is_none_or(|a| heard(r.key_hash, &a.identifiers)))
+            let said_yes = |k: KeyHash, i: &IdentifierSet| f.acknowledged.contains(&(k, i.clone()));
+            rows.values().all(|r| r.acknowledged.as_ref().is_none_or(|a| said_yes(r.key_hash, &a.identifiers)))
         });
         self.require(said, || format!("DL-2 {sync} committed what was never acknowledged"));
     }
@@ -344,12 +344,12 @@ impl Ghosts {
             .filter_map(|(k, (_, s))| s.as_ref().filter(|s| !quarantined.contains(&(*k, s.attr_hash))))
             .flat_map(|s| &s.identifiers)
             .collect();
-        let (mut held, mut lately, mut approved) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut holding, mut lately, mut approved) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for hold in head.holds.values() {
             let keys = at_once(driftless_history::read_holds(self.objects.as_ref(), &hold.object))
                 .map_err(|e| format!("DL-8 a hold is gone: {e}"))?;
             match hold.approved_at {
-                None => held.extend(keys),
+                None => holding.extend(keys),
                 Some(at) => {
                     // While the plan was made: it may have seen the hold as it was before.
                     if run.planned_at.0 - at.0 < FUNCTION_MS {
@@ -359,8 +359,8 @@ impl Ghosts {
                 }
             }
         }
-        let before: BTreeSet<KeyHash> = held.union(&lately).copied().collect();
-        let expected = [&held, &before].map(|held| size(&d, &a, &quarantined, &carried, held));
+        let before: BTreeSet<KeyHash> = holding.union(&lately).copied().collect();
+        let expected = [&holding, &before].map(|held| size(&d, &a, &quarantined, &carried, held));
         let planned = (
             rows.iter().filter(|r| r.operation.sends()).count(),
             rows.iter().filter(|r| r.operation == Operation::Remove).count(),
@@ -377,7 +377,7 @@ impl Ghosts {
                 leaving.insert(r.key_hash);
             }
         }
-        if !leaving.is_disjoint(&held) {
+        if !leaving.is_disjoint(&holding) {
             return Err("DL-8 a held removal is planned".to_owned());
         }
         let unapproved = leaving.iter().filter(|k| !approved.contains(k)).count() as u64;

@@ -154,7 +154,7 @@ fn one(w: &mut World, act: Act, random: &mut Random, previous: &mut Option<Peopl
                 people = before.iter().filter(|p| p.id != ["a", "b", "c", "d", "e", "f"][n]).cloned().collect();
                 people.extend(other);
             } else if let (Some(before), 0) = (previous.as_ref(), random.below(4)) {
-                people = before.clone();
+                people.clone_from(before);
             }
             *previous = newest.replace(people.clone());
             w.upload(people, random.percent(20));

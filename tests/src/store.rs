@@ -218,7 +218,9 @@ macro_rules! pass {
                 let mut calls = self.inner.calls(sync, run).await?;
                 let closing = self.inner.run(sync, run).await?.is_some_and(|r| r.state.name() == "closing");
                 if closing && self.forgets(Forgotten::ClaimsWhileClosing) {
-                    calls.iter_mut().for_each(|c| c.claim = None);
+                    for call in &mut calls {
+                        call.claim = None;
+                    }
                 }
                 Ok(calls)
             }

@@ -59,6 +59,7 @@ pub(crate) fn breaks_without(rule: Forgotten, trace: impl FnOnce(&mut World)) {
     breaks_without_in(rule, Setup::default(), trace);
 }
 
+#[allow(clippy::needless_pass_by_value)] // called with a setup made for it
 pub(crate) fn breaks_without_in(rule: Forgotten, setup: Setup, trace: impl FnOnce(&mut World)) {
     OFF.with(|o| o.set(true));
     let played = catch_unwind(AssertUnwindSafe(|| play(Setup { forgotten: Some(rule), ..setup }, trace)));

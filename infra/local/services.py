@@ -145,6 +145,17 @@ class State:
             "DRIFTLESS_FAULT_PROXY": self.known["endpoint"],
             "DRIFTLESS_ALLOW_PRIVATE_DESTINATIONS": "true",
         }
+        if "bucket" in self.known:
+            # What template.yaml tells the functions, so that `cargo lambda watch` can run one by hand.
+            stage = self.known["stage"]
+            found |= {
+                "DRIFTLESS_TABLE": f"driftless-{stage}",
+                "DRIFTLESS_BUCKET": self.known["bucket"],
+                "DRIFTLESS_HASH_SECRET": f"driftless/{stage}/hash-key",
+            }
+            for part in ("ingest", "planner", "janitor"):
+                url = f"{self.known['cloud']}/{self.known['account']}/driftless-{stage}-{part}"
+                found[f"DRIFTLESS_{part.upper()}_QUEUE_URL"] = url
         for system in ("rest", "scim"):
             if system in self.known:
                 found[f"DRIFTLESS_{system.upper()}_URL"] = self.known[system]["url"]

@@ -48,11 +48,16 @@ pub async fn init() -> Result<Service, InitError> {
     Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics })
 }
 
-struct IngestFunction {
-    ingest: Ingest,
-    queue: Arc<dyn Queue>,
-    planner_queue: String,
-    metrics: Arc<Metrics>,
+/// Answers the messages of the ingest queue.
+pub struct IngestFunction {
+    /// Takes snapshots up.
+    pub ingest: Ingest,
+    /// Where plans are asked for.
+    pub queue: Arc<dyn Queue>,
+    /// The planner's queue.
+    pub planner_queue: String,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
 }
 
 #[async_trait]

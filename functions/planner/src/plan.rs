@@ -14,6 +14,7 @@ use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_history::encode_changeset;
 use driftless_model::{AckRow, AttrHash, Clock, Disposition, KeyHash, Millis, RecordState, RunId, SyncId, Tokens};
 use driftless_objects::Objects;
+use driftless_runtime::chain;
 use driftless_snapshot::{HashKey, Limits, Record, Source, ViewSpec};
 use driftless_state::{SyncState, Touched, documents, names};
 
@@ -189,7 +190,7 @@ impl Planner {
             }
             Err(Error::Snapshot(e)) if e.disposition() == Disposition::Reject => {
                 // Gone, or no longer what was ingested: nothing is sent.
-                return self.needs_attention(head, &e.to_string()).await;
+                return self.needs_attention(head, &chain(&e)).await;
             }
             Err(e) => return Err(e),
         };

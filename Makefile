@@ -36,7 +36,7 @@ test: ## Everything that must hold before a change is merged
 	step 2 "format"; cargo fmt --all --check
 	step 3 "templates: cfn-lint, sam validate"; $(MAKE) lint-templates
 	step 4 "clippy: warnings are errors"; $(MAKE) lint-rust
-	step 5 "unit, property, simulation and template tests"; $(MAKE) unit
+	step 5 "unit, property, simulation, conformance and template tests"; $(MAKE) conformance
 	step 6 "functions: built for the local cloud"; $(MAKE) functions
 	step 7 "end to end, on the deployed templates"; $(MAKE) e2e
 	echo "== all passed in $$(( ($$(date +%s) - started) / 60 )) min"
@@ -57,10 +57,10 @@ lint-deny: ## Licences, advisories, sources and bans of the dependencies
 	@if ! cargo deny --version >/dev/null 2>&1; then cargo install cargo-deny --locked --root $(CACHE)/tools; fi
 	cargo deny --workspace check
 
-unit: ## Unit, property, simulation and template tests
+unit: ## Unit, property, simulation and template tests, without any service
 	@cargo test --locked --workspace
 
-conformance: tools ## The same suites against the emulated AWS and scim2-server
+conformance: tools ## The same, with the stores also on the emulated AWS and the SCIM connector on scim2-server
 	@cloud="$(CLOUD) --state .local/unit"
 	$$cloud down
 	trap "$$cloud down" EXIT

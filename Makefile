@@ -30,7 +30,7 @@ demo: tools functions ## The whole product on the local cloud: snapshots in, a r
 	@$(PYTHON) infra/local/demo.py $(if $(DATA),--key '$(KEY)' $(DATA))
 
 test: ## Everything that must hold before a change is merged
-	@step() { echo; echo "== [$$1/7] $$2"; }
+	@step() { echo; echo "== [$$1/8] $$2"; }
 	started=$$(date +%s)
 	step 1 "tools: the Python environment of the local cloud and the lints"; $(MAKE) tools
 	step 2 "format"; cargo fmt --all --check
@@ -39,6 +39,7 @@ test: ## Everything that must hold before a change is merged
 	step 5 "unit, property, simulation, conformance and template tests"; $(MAKE) conformance
 	step 6 "functions: built for the local cloud"; $(MAKE) functions
 	step 7 "end to end, on the deployed templates"; $(MAKE) e2e
+	step 8 "the demo, as a new user runs it"; $(MAKE) demo
 	echo "== all passed in $$(( ($$(date +%s) - started) / 60 )) min"
 
 lint: tools ## Format, clippy, templates, and cargo-deny where it is installed

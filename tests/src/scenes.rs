@@ -5,7 +5,7 @@ use driftless_model::Identifier;
 use driftless_testkit::{Random, When};
 
 use crate::dataset::{People, person};
-use crate::functions::TO_CRM;
+use crate::functions::{INGEST, JANITOR, PLANNER, TO_CRM};
 use crate::list::Mood;
 use crate::task::TaskId;
 use crate::world::World;
@@ -35,7 +35,7 @@ pub(crate) fn play(w: &mut World, random: &mut Random) -> Option<People> {
     match random.below(5) {
         0 => Some(deaf_and_overtaken(w, random)),
         1 => refused_after_a_lost_answer(w, random),
-        2 => removals_refused(w, random),
+        2 => Some(removals_refused(w, random)),
         3 => Some(old_configuration_finishes_late(w, random)),
         _ => lingers_while_the_run_is_closed(w, random),
     }
@@ -47,7 +47,7 @@ fn deaf_and_overtaken(w: &mut World, random: &mut Random) -> People {
     let sync = random.pick(w.syncs()).cloned().unwrap_or_else(|| w.sync());
     next_snapshot(w, random);
     w.tick(&sync);
-    w.work_off(&[crate::functions::PLANNER]);
+    w.work_off(&[PLANNER]);
     let lost = 2 + random.below(6);
     w.remote.script(vec![Mood::LosesAnswer; lost]);
     w.deliver();
@@ -64,7 +64,7 @@ fn refused_after_a_lost_answer(w: &mut World, random: &mut Random) -> Option<Peo
     let sync = random.pick(w.syncs()).cloned().unwrap_or_else(|| w.sync());
     let people = next_snapshot(w, random);
     w.tick(&sync);
-    w.work_off(&[crate::functions::PLANNER]);
+    w.work_off(&[PLANNER]);
     let worker = worker(w, random)?;
     w.remote.script([Mood::LosesAnswer]);
     if w.run_until(worker, "request", When::After) {
@@ -84,17 +84,17 @@ fn refused_after_a_lost_answer(w: &mut World, random: &mut Random) -> Option<Peo
 }
 
 /// Rule 5: what replaces is delivered, what it replaces is not removed.
-fn removals_refused(w: &mut World, random: &mut Random) -> Option<People> {
+fn removals_refused(w: &mut World, random: &mut Random) -> People {
     w.ghosts.note("-- scene: the next request is refused row by row");
     let sync = random.pick(w.syncs()).cloned().unwrap_or_else(|| w.sync());
     let people = next_snapshot(w, random);
     w.tick(&sync);
-    w.work_off(&[crate::functions::PLANNER]);
+    w.work_off(&[PLANNER]);
     w.remote.script([Mood::RejectsAll]);
     w.deliver();
     w.sweep();
     w.deliver();
-    Some(people)
+    people
 }
 
 /// Rule 14: an ingest has read everything under one configuration when the next one is applied and taken up.
@@ -103,7 +103,7 @@ fn old_configuration_finishes_late(w: &mut World, random: &mut Random) -> People
     let sync = random.pick(w.syncs()).cloned().unwrap_or_else(|| w.sync());
     let people = people(random);
     let announcement = w.upload(people.clone(), false);
-    let slow = w.invoke(crate::functions::INGEST, announcement, None);
+    let slow = w.invoke(INGEST, announcement, None);
     w.run_until(slow, if random.percent(50) { "tombstones" } else { "put_items" }, When::After);
     w.reconfigure(&sync);
     w.ingest();
@@ -116,7 +116,7 @@ fn lingers_while_the_run_is_closed(w: &mut World, random: &mut Random) -> Option
     let sync = random.pick(w.syncs()).cloned().unwrap_or_else(|| w.sync());
     next_snapshot(w, random);
     w.tick(&sync);
-    w.work_off(&[crate::functions::PLANNER]);
+    w.work_off(&[PLANNER]);
     let worker = worker(w, random)?;
     w.run_until(worker, "reserve_slot", When::After);
     w.pass(i64::try_from(w.setup.settings.deadline_s).unwrap_or(0).min(110) * 1000);
@@ -124,6 +124,6 @@ fn lingers_while_the_run_is_closed(w: &mut World, random: &mut Random) -> Option
     w.sweep();
     let people = next_snapshot(w, random);
     w.tick(&sync);
-    w.work_off(&[crate::functions::PLANNER, TO_CRM, crate::functions::JANITOR]);
+    w.work_off(&[PLANNER, TO_CRM, JANITOR]);
     Some(people)
 }

@@ -114,8 +114,7 @@ fn size(row: &PlannedRow) -> u64 {
 
 impl Rows {
     /// Cuts the rows into calls, in order. A call that contains a waiting row waits as a whole, so their number stays the
-    /// fewest that both limits allow. `opening` comes
-    /// before all others.
+    /// fewest that both limits allow. `opening` comes before all others.
     #[must_use]
     pub fn calls(&self, run: &RunId, capabilities: &Capabilities, opening: Option<Operation>) -> Vec<Call> {
         let mut calls: Vec<Call> = opening.map(|operation| call(run, 0, 0, operation, 0, 0)).into_iter().collect();

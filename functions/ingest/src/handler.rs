@@ -9,7 +9,7 @@ use driftless_model::{Clock, DatasetId, Disposition, SnapshotRef, SyncId};
 use driftless_objects::S3Objects;
 use driftless_runtime::{
     Clients, Deadline, DeltalogRejects, Function, IngestConfig, InitError, Metric, Metrics, ProcessEnv, SecretStore,
-    SecretsManager, Service, SystemClock, UlidTokens, chain,
+    SecretsManager, Service, SystemClock, Threads, UlidTokens, chain,
 };
 use driftless_snapshot::locate::{newest, snapshot_of};
 use driftless_snapshot::{HashKey, Limits};
@@ -36,7 +36,8 @@ pub async fn init() -> Result<Service, InitError> {
         clock: Arc::clone(&clock),
         tokens: Arc::new(UlidTokens::new(Arc::clone(&clock))),
         hash_key,
-        limits: Limits::default(),
+        limits: Limits { kept_bytes: kept_bytes(config.memory_bytes), ..Limits::default() },
+        lanes: Arc::new(Threads::of_processors()),
     };
     let function = IngestFunction {
         ingest,
@@ -46,6 +47,11 @@ pub async fn init() -> Result<Service, InitError> {
     };
     let rejects = Arc::new(DeltalogRejects::new(log, Arc::clone(&clock)));
     Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics })
+}
+
+/// Of the function's memory what selected rows may take: the rest is for read buffers, decoders and what changed (DL-9).
+fn kept_bytes(memory: u64) -> u64 {
+    memory - (200 << 20).min(memory / 2)
 }
 
 /// Answers the messages of the ingest queue.

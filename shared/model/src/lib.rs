@@ -10,6 +10,7 @@
 mod disposition;
 mod hash;
 mod identifier;
+mod meter;
 mod name;
 mod operation;
 mod outcome;
@@ -17,10 +18,12 @@ mod port;
 mod record;
 mod snapshot_order;
 mod time;
+mod usage;
 
 pub use disposition::Disposition;
 pub use hash::{AttrHash, HashParseError, KeyHash};
 pub use identifier::{Identifier, IdentifierSet};
+pub use meter::Meter;
 pub use name::{DatasetId, DestinationId, InvalidName, RunId, SyncId, TenantId, Token};
 pub use operation::Operation;
 pub use outcome::{Outcome, RowOutcome};
@@ -28,3 +31,4 @@ pub use port::{Clock, Tokens};
 pub use record::{AckRow, Acknowledged, InvalidReason, RecordKey, RecordState};
 pub use snapshot_order::{ObjectVersion, SnapshotOrder, SnapshotRef};
 pub use time::Millis;
+pub use usage::{InvalidMonth, Month, Usage};

@@ -93,8 +93,10 @@ impl PriceTable {
     /// The fixed part, a month.
     #[must_use]
     pub fn standing(&self, d: &Deployment) -> Vec<Standing> {
-        let line = |what, item, quantity: u64, parts: u64, basis: String| {
-            Standing { what, basis, cost: self.cost(item, quantity, parts) }
+        let line = |what, item, quantity: u64, parts: u64, basis: String| Standing {
+            what,
+            basis,
+            cost: self.cost(item, quantity, parts),
         };
         let alarms = ALARMS_OF_THE_CORE + ALARMS_OF_A_DESTINATION * d.destinations;
         let metrics = METRICS_OF_THE_CORE + METRICS_OF_A_KIND * d.kinds;

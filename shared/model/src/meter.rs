@@ -1,5 +1,6 @@
 //! Where usage is counted while work goes on.
 
+use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +11,12 @@ use crate::{Clock, Millis, SyncId, Usage};
 #[derive(Clone, Default)]
 pub struct Meter {
     inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meter").finish_non_exhaustive()
+    }
 }
 
 #[derive(Default)]

@@ -14,7 +14,7 @@ use driftless_fn_connector::{Delivered, Delivery, SharedBudget, Sleep, Timing};
 use driftless_fn_ingest::Ingest;
 use driftless_fn_janitor::{Janitor, Keeping};
 use driftless_fn_planner::plan::{Planned, Planner, Request};
-use driftless_model::{Clock, DestinationId, IdentifierSet, KeyHash, Millis, RecordKey, SyncId, Tokens};
+use driftless_model::{Clock, DestinationId, IdentifierSet, KeyHash, Meter, Millis, RecordKey, SyncId, Tokens};
 use driftless_objects::Objects;
 use driftless_snapshot::Limits;
 use driftless_snapshot::locate::{newest, snapshot_of};
@@ -90,6 +90,7 @@ impl Ports {
             tokens: Arc::clone(&self.tokens),
             hash_key: hash_key(),
             limits: Limits::default(),
+            meter: Meter::default(),
         }
     }
 
@@ -132,6 +133,7 @@ impl Ports {
             tokens: Arc::clone(&self.tokens),
             hash_key: hash_key(),
             limits: Limits::default(),
+            meter: Meter::default(),
             ingest_queue: INGEST.to_owned(),
             janitor_queue: JANITOR.to_owned(),
         };
@@ -165,6 +167,7 @@ impl Ports {
             clock: self.clock(),
             tokens: Arc::clone(&self.tokens),
             pacer: Arc::new(pacer),
+            meter: Meter::default(),
             janitor_queue: JANITOR.to_owned(),
             timing: Timing {
                 lease: Duration::from_secs(LEASE_S),
@@ -202,6 +205,7 @@ impl Ports {
             queue: Arc::clone(&self.queue),
             clock: self.clock(),
             tokens: Arc::clone(&self.tokens),
+            meter: Meter::default(),
             planner_queue: PLANNER.to_owned(),
             janitor_queue: JANITOR.to_owned(),
             keeping: self.keeping,

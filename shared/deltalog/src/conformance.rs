@@ -86,6 +86,6 @@ pub async fn all(store: &dyn Deltalog) {
     slots_reserved_at_the_same_time_differ(store).await;
 
     usage_travels_with_the_next_write_of_the_head(store).await;
-    a_charge_waits_for_a_write_that_takes_effect(store).await;
+    a_charge_is_for_one_write(store).await;
     a_new_month_closes_the_one_before(store).await;
 }

@@ -232,6 +232,12 @@ impl Head {
         through * 2 + 1
     }
 
+    /// Write units of an update of this head as it stands: one for each kilobyte.
+    #[must_use]
+    pub fn write_units(&self) -> u64 {
+        crate::dynamodb::head_units(self)
+    }
+
     /// The holds that still hold.
     pub fn active_holds(&self) -> impl Iterator<Item = (u64, &Hold)> {
         self.holds.iter().filter(|(_, h)| h.approved_at.is_none()).map(|(v, h)| (*v, h))

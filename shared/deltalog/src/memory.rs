@@ -47,8 +47,7 @@ impl Table {
     fn swap_head(&mut self, sync: &SyncId, to: impl FnOnce(&Head) -> Option<Head>) -> Swap {
         let before = self.heads.get(sync).cloned();
         let swap = self.move_head(sync, to);
-        if swap == Swap::Done
-            && let Some((month, usage)) = self.charges.remove(sync)
+        if let Some((month, usage)) = self.charges.remove(sync)
             && let Some(head) = self.heads.get_mut(sync).filter(|h| before.as_ref() != Some(*h))
         {
             head.account.charge(month, usage);
@@ -437,7 +436,7 @@ impl Deltalog for MemoryDeltalog {
     }
 
     fn charge(&self, head: &Head, usage: Usage, at: Millis) {
-        let own = Usage { write_units: crate::dynamodb::head_units(head), ..Usage::default() };
+        let own = Usage { write_units: head.write_units(), ..Usage::default() };
         let mut t = self.lock();
         let waiting = t.charges.remove(&head.sync).map(|(_, usage)| usage);
         // What waits has a write of its own in it already.

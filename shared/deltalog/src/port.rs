@@ -196,8 +196,8 @@ pub trait Deltalog: Send + Sync {
     /// Adds to the sync's account, with the next write of its head that this process makes anyway (but for transactions), and
     /// with what that write itself takes. `head` is the head as the writer read it.
     ///
-    /// Telemetry: it makes no write, is part of no condition and no reason to try again. What still waits when the process ends
-    /// is not counted; what was written without an answer may be counted twice. A store may have no accounts.
+    /// Telemetry: it makes no write, is part of no condition and no reason to try again. A charge is for one write: if that is
+    /// refused or fails the charge is gone, and so it never counts twice. A store may have no accounts.
     fn charge(&self, _head: &Head, _usage: Usage, _at: Millis) {}
 
     // ---- repairs

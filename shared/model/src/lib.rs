@@ -7,6 +7,8 @@
 //! *identifiers* by which a destination matches it. [`RecordState`] is what a list should hold of a record (D);
 //! [`AckRow`] is what the destination acknowledged of it (A).
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod disposition;
 mod hash;
 mod identifier;

@@ -73,10 +73,8 @@ impl Meter {
         usage
     }
 
-    /// What was used after the last write that could have carried it is remembered for the sync's next one, as long as this
-    /// process lives.
-    pub fn owe(&self, sync: &SyncId) {
-        let usage = self.take();
+    /// Remembers what no write has carried for the sync's next one, as long as this process lives.
+    pub fn owe(&self, sync: &SyncId, usage: Usage) {
         *self.state().owed.entry(sync.clone()).or_default() += usage;
     }
 
@@ -141,7 +139,7 @@ mod tests {
         let meter = Meter::default();
         let (a, b): (SyncId, SyncId) = ("a".parse().unwrap(), "b".parse().unwrap());
         meter.count(one_get());
-        meter.owe(&a);
+        meter.owe(&a, meter.take());
         meter.begin();
         assert!(meter.take_for(&b).is_nothing());
         meter.count(one_get());

@@ -132,11 +132,7 @@ impl DynamoDeltalog {
             Write::Refused(None) => Ok(Swap::Lost),
             Write::Refused(Some(item)) => {
                 let stored = decode(sync, &item)?;
-                if to(&stored).as_ref() != Some(&stored) {
-                    return Ok(Swap::Lost);
-                }
-                self.forget_charge(sync);
-                Ok(Swap::Done)
+                Ok(if to(&stored).as_ref() == Some(&stored) { Swap::Done } else { Swap::Lost })
             }
         }
     }

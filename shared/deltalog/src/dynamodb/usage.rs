@@ -86,11 +86,8 @@ impl Charges {
         charges.insert(head.sync.clone(), charge);
     }
 
-    fn put_back(&self, sync: &SyncId, charge: Charge) {
-        let mut charges = self.lock();
-        let later = charges.remove(sync);
-        let usage = charge.usage + later.as_ref().map(|l| l.usage).unwrap_or_default();
-        charges.insert(sync.clone(), Charge { usage, ..later.unwrap_or(charge) });
+    fn take(&self, sync: &SyncId) -> Option<Charge> {
+        self.lock().remove(sync)
     }
 }
 
@@ -126,30 +123,20 @@ impl Charge {
 }
 
 impl DynamoDeltalog {
-    /// An update of the head, with what waits for it. A charge whose write was refused, or not heard of, waits for the next
-    /// one, so it may count twice; it never changes what is written or asked.
+    /// An update of the head, with what waits for it. The charge changes nothing else of what is written or asked.
     pub(super) async fn update_head(&self, sync: &SyncId, change: Change, whole: bool) -> Result<Write> {
         let returned = if whole { ReturnValue::AllNew } else { ReturnValue::None };
         let key = key::head(sync);
-        let waiting = self.charges.lock().remove(sync);
-        let Some(charge) = waiting else {
+        let Some(charge) = self.charges.take(sync) else {
             return self.table.update(UPDATE, &key, change, returned).await;
         };
         // The write's own units are in the charge that it carries.
         let unmetered = Table { meter: Meter::default(), ..self.table.clone() };
         let written = unmetered.update(UPDATE, &key, charge.write_into(change), returned).await;
-        if !matches!(written, Ok(Write::Done(_))) {
-            if matches!(written, Ok(Write::Refused(_))) {
-                self.table.meter.count(Usage { write_units: charge.own, ..Usage::default() });
-            }
-            self.charges.put_back(sync, charge);
+        if matches!(written, Ok(Write::Refused(_))) {
+            self.table.meter.count(Usage { write_units: charge.own, ..Usage::default() });
         }
         written
-    }
-
-    /// The write was found to have been made before, by an earlier attempt that carried the charge.
-    pub(super) fn forget_charge(&self, sync: &SyncId) {
-        self.charges.lock().remove(sync);
     }
 }
 
@@ -205,7 +192,7 @@ mod tests {
         let charges = Charges::default();
         let write = |at: i64| {
             charges.add(&head, usage(1), Millis(at));
-            let charge = charges.lock().remove(&head.sync).unwrap();
+            let charge = charges.take(&head.sync).unwrap();
             charge.write_into(Change::new("REMOVE #active_run", "#active_run = :run", []))
         };
         let november = write(1_796_083_199_999);

@@ -32,6 +32,7 @@ pub(crate) struct Ports {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) tokens: Arc<dyn Tokens>,
+    pub(crate) meter: Meter,
     pub(crate) remote: Arc<Remote>,
     pub(crate) ghosts: Arc<Ghosts>,
     pub(crate) steps: Steps,
@@ -90,7 +91,7 @@ impl Ports {
             tokens: Arc::clone(&self.tokens),
             hash_key: hash_key(),
             limits: Limits::default(),
-            meter: Meter::default(),
+            meter: self.meter.clone(),
         }
     }
 
@@ -133,7 +134,7 @@ impl Ports {
             tokens: Arc::clone(&self.tokens),
             hash_key: hash_key(),
             limits: Limits::default(),
-            meter: Meter::default(),
+            meter: self.meter.clone(),
             ingest_queue: INGEST.to_owned(),
             janitor_queue: JANITOR.to_owned(),
         };
@@ -167,7 +168,7 @@ impl Ports {
             clock: self.clock(),
             tokens: Arc::clone(&self.tokens),
             pacer: Arc::new(pacer),
-            meter: Meter::default(),
+            meter: self.meter.clone(),
             janitor_queue: JANITOR.to_owned(),
             timing: Timing {
                 lease: Duration::from_secs(LEASE_S),
@@ -188,6 +189,7 @@ impl Ports {
             capabilities,
         };
         let delivered = delivery.call(&connector, &sync, &run, number, self.stop_at).await?;
+        self.meter.owe(&sync, self.meter.take());
         self.ghosts.note(format!("   {run}#{number}: {delivered:?}"));
         Ok(match delivered {
             Delivered::Later(after) => Verdict::Later(after),
@@ -205,7 +207,7 @@ impl Ports {
             queue: Arc::clone(&self.queue),
             clock: self.clock(),
             tokens: Arc::clone(&self.tokens),
-            meter: Meter::default(),
+            meter: self.meter.clone(),
             planner_queue: PLANNER.to_owned(),
             janitor_queue: JANITOR.to_owned(),
             keeping: self.keeping,

@@ -14,6 +14,7 @@ mod log;
 pub mod model;
 mod run;
 mod small;
+pub mod units;
 mod usage;
 
 use crate::Deltalog;

@@ -13,6 +13,8 @@ mod limits;
 mod log;
 mod registry;
 mod rows;
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) mod sizes;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -29,6 +29,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     counted: Usage,
+    total: Usage,
     since: Millis,
     owed: BTreeMap<SyncId, Usage>,
 }
@@ -47,7 +48,15 @@ impl Meter {
 
     /// Adds what was used.
     pub fn count(&self, usage: Usage) {
-        self.state().counted += usage;
+        let mut state = self.state();
+        state.counted += usage;
+        state.total += usage;
+    }
+
+    /// Everything that was ever counted, taken or not; without time.
+    #[must_use]
+    pub fn total(&self) -> Usage {
+        self.state().total
     }
 
     /// New work begins now. What was counted before and not taken belongs to nobody, and the time between was idle.
@@ -115,6 +124,7 @@ mod tests {
         meter.count(one_get());
         meter.begin();
         assert!(meter.take().is_nothing(), "what nobody took belongs to nobody");
+        assert_eq!(meter.total().gets, 3);
     }
 
     #[test]

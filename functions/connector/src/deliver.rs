@@ -171,7 +171,9 @@ impl Delivery {
             let outcome = outcome(&outcomes, requests, self.clock.now(), usage);
             let delivered = outcomes.values().filter(|o| o.outcome == Outcome::Delivered).count() as u64;
             let other = outcomes.len() as u64 - delivered;
-            if self.log.settle(&run.sync, &run.id, call.number, token, &outcome).await? == Swap::Lost {
+            let settled = self.log.settle(&run.sync, &run.id, call.number, token, &outcome).await?;
+            self.carried();
+            if settled == Swap::Lost {
                 return Ok(Delivered::Dropped);
             }
             self.ask_for_sweep(run).await?;
@@ -183,6 +185,7 @@ impl Delivery {
         call.last_error = Some(reason(&stop).to_owned());
         let maybe = call.maybe || driven.unanswered;
         let released = self.log.release(&run.sync, &call, token, maybe).await?;
+        self.carried();
         if released == Swap::Lost {
             return Ok(Delivered::Dropped);
         }
@@ -191,8 +194,14 @@ impl Delivery {
 
     /// What the call has used, over all claims, with the write that says so. What an earlier write did not carry is in it.
     fn used(&self, call: &Call, run: &Run) -> Usage {
-        let write = Usage { write_units: 1, ..Usage::default() };
-        call.usage() + self.meter.take_for(&run.sync) + write
+        call.usage() + self.meter.take_for(&run.sync) + CARRIER
+    }
+
+    /// The write that said what was used has counted itself.
+    fn carried(&self) {
+        let after = self.meter.take();
+        let write_units = after.write_units.saturating_sub(CARRIER.write_units);
+        self.meter.count(Usage { write_units, ..after });
     }
 
     /// What a stop means for the run and the message.
@@ -248,6 +257,7 @@ impl Delivery {
                 let usage = self.used(&call, run);
                 let outcome = CallOutcome { requests: 1, at: self.clock.now(), usage, ..CallOutcome::default() };
                 let _: Swap = self.log.settle(&run.sync, &run.id, call.number, token, &outcome).await?;
+                self.carried();
                 self.ask_for_sweep(run).await?;
                 return Ok(Delivered::Settled { delivered: 0, other: 0, requests: 1 });
             }
@@ -279,6 +289,9 @@ impl Delivery {
         Ok(())
     }
 }
+
+/// The write of a call's outcome, whose item is small.
+const CARRIER: Usage = Usage::of([0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
 
 type OpenRows = Vec<(u32, OutRow)>;
 

@@ -70,14 +70,14 @@ pub const SWEEP: Usage = Usage {
     queue_requests: 3,
 };
 
-/// What it uses for each sync more: its head three times, its version records, its last runs and its attempts; the document of
-/// its configuration; and a listing of its files.
+/// What it uses for each sync more: its head three times, its version records, its last runs twice and its attempts; the
+/// document of its configuration; and a listing of its files.
 pub const SWEEP_OF_A_SYNC: Usage = Usage {
     invocations: 0,
     compute: 100 * 1_024,
     rows: 0,
     bytes: 0,
-    read_units: 8,
+    read_units: 7,
     write_units: 0,
     gets: 1,
     puts: 1,

@@ -15,6 +15,7 @@
 mod apply;
 mod args;
 mod command;
+mod cost;
 mod ended;
 mod explain;
 mod local_file;

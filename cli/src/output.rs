@@ -38,6 +38,11 @@ pub(crate) fn table(header: &[&str]) -> Table {
     table
 }
 
+/// Anything, set to the right.
+pub(crate) fn right(what: impl ToString) -> Cell {
+    Cell::new(what).set_alignment(CellAlignment::Right)
+}
+
 /// A figure, set to the right.
 pub(crate) fn figure(n: u64) -> Cell {
     Cell::new(crate::time::count(n)).set_alignment(CellAlignment::Right)

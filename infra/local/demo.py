@@ -190,6 +190,17 @@ class Demo:
             say("  " + "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))))
         say("")
 
+    def costs(self):
+        """What the sync has used, as `driftless status --cost` shows it."""
+        costs = self.driftless("status", demo_project.SYNC, "--cost", "--json", read=True)
+        prices = costs["prices"]
+        for month in costs["syncs"][0]["months"]:
+            say(
+                f"It used {month['write_units']:,} write units, {month['read_units']:,} read units, {month['gb_milliseconds'] / 1000:,.1f} GB-s, "
+                f"{month['object_gets'] + month['object_puts']:,} requests to the bucket and {month['messages']:,} messages: "
+                f"${month['nano_usd'] / 1e9:.4f} at the list prices of {prices['region']}."
+            )
+
     def play(self):
         self.prepare()
         snapshots = [(file.name, file) for file in self.files] if self.files else self.generate()
@@ -201,6 +212,7 @@ class Demo:
         if missing or extra or different:
             say(self.driftless("status", demo_project.SYNC))
             raise Trouble(f"the list has {size:,} records, the selection {wanted:,}: {missing:,} missing, {extra:,} too many, {different:,} different")
+        self.costs()
         if not self.files:
             if last["calls"] or last["table writes"] != 1:
                 raise Trouble(f"the repeated snapshot made {last['calls']} calls and {last['table writes']} table writes, not 0 and 1")

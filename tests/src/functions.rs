@@ -14,7 +14,7 @@ use driftless_fn_connector::{Delivered, Delivery, SharedBudget, Sleep, Timing};
 use driftless_fn_ingest::Ingest;
 use driftless_fn_janitor::{Janitor, Keeping};
 use driftless_fn_planner::plan::{Planned, Planner, Request};
-use driftless_model::{Clock, DestinationId, IdentifierSet, InTurn, KeyHash, Millis, RecordKey, SyncId, Tokens};
+use driftless_model::{Clock, DestinationId, IdentifierSet, InTurn, KeyHash, Meter, Millis, RecordKey, SyncId, Tokens};
 use driftless_objects::Objects;
 use driftless_snapshot::Limits;
 use driftless_snapshot::locate::{newest, snapshot_of};
@@ -32,6 +32,7 @@ pub(crate) struct Ports {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) tokens: Arc<dyn Tokens>,
+    pub(crate) meter: Meter,
     pub(crate) remote: Arc<Remote>,
     pub(crate) ghosts: Arc<Ghosts>,
     pub(crate) steps: Steps,
@@ -92,6 +93,7 @@ impl Ports {
             limits: Limits::default(),
             // What is found must not depend on the number of lanes.
             lanes: Arc::new(InTurn::cut_in(2)),
+            meter: self.meter.clone(),
         }
     }
 
@@ -134,6 +136,7 @@ impl Ports {
             tokens: Arc::clone(&self.tokens),
             hash_key: hash_key(),
             limits: Limits::default(),
+            meter: self.meter.clone(),
             ingest_queue: INGEST.to_owned(),
             janitor_queue: JANITOR.to_owned(),
         };
@@ -167,6 +170,7 @@ impl Ports {
             clock: self.clock(),
             tokens: Arc::clone(&self.tokens),
             pacer: Arc::new(pacer),
+            meter: self.meter.clone(),
             janitor_queue: JANITOR.to_owned(),
             timing: Timing {
                 lease: Duration::from_secs(LEASE_S),
@@ -187,6 +191,7 @@ impl Ports {
             capabilities,
         };
         let delivered = delivery.call(&connector, &sync, &run, number, self.stop_at).await?;
+        self.meter.owe(&sync, self.meter.take());
         self.ghosts.note(format!("   {run}#{number}: {delivered:?}"));
         Ok(match delivered {
             Delivered::Later(after) => Verdict::Later(after),
@@ -204,6 +209,7 @@ impl Ports {
             queue: Arc::clone(&self.queue),
             clock: self.clock(),
             tokens: Arc::clone(&self.tokens),
+            meter: self.meter.clone(),
             planner_queue: PLANNER.to_owned(),
             janitor_queue: JANITOR.to_owned(),
             keeping: self.keeping,

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use driftless_delivery::{Message, Queue};
-use driftless_deltalog::Deltalog;
+use driftless_deltalog::{Deltalog, Metered};
 use driftless_fn_janitor::Keeping;
 use driftless_fn_planner::plan::Request;
-use driftless_model::{Clock, Tokens};
+use driftless_model::{Clock, Meter, Tokens};
 use driftless_objects::Objects;
 use driftless_testkit::{Life, When};
 
@@ -44,6 +44,7 @@ impl World {
         };
         let queue = Arc::clone(&self.queue);
         self.spawn(function, move |ports| async move {
+            ports.meter.begin();
             let verdict = match ports.steps_for(&url, &body).await {
                 Ok(verdict) => verdict,
                 Err(e) => {
@@ -102,8 +103,12 @@ impl World {
         let queue: Arc<dyn Queue> = Arc::clone(&self.queue) as Arc<dyn Queue>;
         let forgets = function == "janitor" && self.setup.forgotten == Some(Forgotten::Resending);
         let keeping = Keeping { grace: 600_000, log: 1_000_000, stalled: 300_000, ..Keeping::default() };
+        let log = Arc::clone(&self.log) as Arc<dyn Deltalog>;
+        let billed = self.billed;
+        let meter = if billed { self.meter.clone() } else { Meter::default() };
         let mut ports = Ports {
-            log: Arc::clone(&self.log) as Arc<dyn Deltalog>,
+            log: if billed { Arc::new(Metered::new(log, meter.clone())) } else { log },
+            meter,
             objects: Arc::clone(&self.objects) as Arc<dyn Objects>,
             queue: if forgets { Arc::new(Forgetful(queue)) } else { queue },
             clock: Arc::clone(&self.clock),
@@ -118,7 +123,8 @@ impl World {
         if self.setup.forgotten == Some(Forgotten::Counting) {
             (ports.keeping.grace, ports.keeping.log) = (0, 0);
         }
-        let future = Box::pin(start(ports.stepped()));
+        // Steps pass no charges on: what a crash makes of them is nobody's promise.
+        let future = Box::pin(start(if billed { ports } else { ports.stepped() }));
         let name = format!("{function}{}", id.0);
         self.ghosts.note(format!("{name} starts"));
         self.tasks.push(Task { id, name, started, life, at, future });

@@ -16,7 +16,7 @@ use driftless_deltalog::ledger::{Call, CallOutcome, Claimed, InputReject, Reject
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_deltalog::{Deltalog, Error, MemoryDeltalog, Result};
 use driftless_model::{
-    AttrHash, Clock, DatasetId, DestinationId, KeyHash, Millis, ObjectVersion, RunId, SnapshotRef, SyncId, Token,
+    AttrHash, Clock, DatasetId, DestinationId, KeyHash, Millis, ObjectVersion, RunId, SnapshotRef, SyncId, Token, Usage,
 };
 use driftless_objects::{self as objects, Listed, MemoryObjects, ObjectMeta, Objects, Written};
 use driftless_testkit::ManualClock;
@@ -98,6 +98,10 @@ macro_rules! pass {
 
             async fn head(&self, sync: &SyncId) -> Result<Option<Head>> {
                 self.inner.head(sync).await
+            }
+
+            fn charge(&self, head: &Head, usage: Usage, at: Millis) {
+                self.inner.charge(head, usage, at);
             }
 
             async fn append_version(&self, sync: &SyncId, guard: &HeadGuard, append: &Append) -> Result<Swap> {

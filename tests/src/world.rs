@@ -7,7 +7,7 @@ use driftless_delivery::{MemoryQueue, Message, Outgoing, Queue};
 use driftless_deltalog::head::{ConfigStamp, Head, Names};
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_deltalog::{Deltalog, MemoryDeltalog};
-use driftless_model::{Clock, DatasetId, Millis, SnapshotOrder, SyncId};
+use driftless_model::{Clock, DatasetId, Meter, Millis, SnapshotOrder, SyncId};
 use driftless_objects::{MemoryObjects, ObjectMeta, Objects};
 use driftless_state::names;
 use driftless_testkit::{CountingTokens, ManualClock, Random, Visits, events};
@@ -69,6 +69,10 @@ pub struct World {
     pub visits: Visits,
     /// The queues.
     pub queue: Arc<MemoryQueue>,
+    /// What the functions use is charged to the syncs. Nothing fails then.
+    pub billed: bool,
+    /// Counts what the bucket, the queues and, where it is billed, the table are asked.
+    pub meter: Meter,
     /// The table, as the functions see it.
     pub log: Arc<WatchedDeltalog>,
     pub(crate) memory: Arc<MemoryDeltalog>,
@@ -92,7 +96,8 @@ impl World {
     pub fn new(setup: Setup) -> Self {
         let clock = ManualClock::new(Millis(1_800_000_000_000));
         let memory = Arc::new(MemoryDeltalog::default());
-        let bucket = Arc::new(MemoryObjects::default());
+        let meter = Meter::default();
+        let bucket = Arc::new(MemoryObjects::default().metered(meter.clone()));
         let remote = Arc::new(Remote::default());
         let ghosts = Arc::new(Ghosts::new(Arc::clone(&memory), Arc::clone(&bucket), Arc::clone(&remote)));
         let settings = setup.settings;
@@ -100,7 +105,9 @@ impl World {
         remote.set_all_or_nothing(setup.all_or_nothing);
         let log = Arc::new(WatchedDeltalog::new(Arc::clone(&memory), Arc::clone(&ghosts), setup.forgotten));
         let mut world = Self {
-            queue: Arc::new(MemoryQueue::new(Arc::clone(&clock) as Arc<dyn Clock>)),
+            queue: Arc::new(MemoryQueue::new(Arc::clone(&clock) as Arc<dyn Clock>).metered(meter.clone())),
+            meter,
+            billed: false,
             objects: Arc::new(DatedObjects::new(Arc::clone(&bucket), Arc::clone(&clock), setup.forgotten)),
             tokens: Arc::new(CountingTokens::new(setup.seed)),
             faults: Arc::new(Faults::new(Random::new(setup.seed).fork())),

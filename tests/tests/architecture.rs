@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What each crate of ours may import of ours. A crate that is not named here does not belong.
-const IMPORTS: [(&str, &[&str]); 18] = [
+const IMPORTS: [(&str, &[&str]); 19] = [
     ("model", &[]),
+    ("cost", &["model"]),
     ("objects", &["model"]),
     ("changeset", &["model"]),
     ("config", &["model"]),
@@ -17,7 +18,7 @@ const IMPORTS: [(&str, &[&str]); 18] = [
     ("history", &["model", "objects", "changeset"]),
     ("snapshot", &["model", "objects", "config"]),
     ("state", &["model", "objects", "changeset", "config", "deltalog", "history"]),
-    ("runtime", &["model", "objects", "deltalog", "delivery"]),
+    ("runtime", &["model", "cost", "objects", "deltalog", "delivery"]),
     ("testkit", &["model", "objects", "deltalog", "delivery"]),
     ("fn-ingest", &SHARED),
     ("fn-planner", &SHARED),
@@ -41,8 +42,9 @@ const SHARED: [&str; 11] = [
     "state",
 ];
 /// `driftless plan` shows what the planner would do, by asking it.
-const CLI: [&str; 12] = [
+const CLI: [&str; 13] = [
     "model",
+    "cost",
     "objects",
     "changeset",
     "config",
@@ -55,8 +57,9 @@ const CLI: [&str; 12] = [
     "state",
     "fn-planner",
 ];
-const EVERYTHING: [&str; 16] = [
+const EVERYTHING: [&str; 17] = [
     "model",
+    "cost",
     "objects",
     "changeset",
     "config",
@@ -85,7 +88,7 @@ const OUTSIDE: [(&str, &[&str]); 6] = [
 ];
 
 /// Crates that decide and do nothing else.
-const PURE: [&str; 2] = ["model", "changeset"];
+const PURE: [&str; 3] = ["model", "changeset", "cost"];
 
 /// Lines beyond which a file has more than one thing to say.
 const LONGEST_FILE: usize = 500;

@@ -245,6 +245,14 @@ fn nothing_is_allowed_by_a_bare_star_or_on_a_whole_service() {
 }
 
 #[test]
+fn the_fixed_part_of_the_cost_counts_the_alarms_that_there_are() {
+    let [core, destination] = stacks().map(|stack| stack.everywhere("AWS::CloudWatch::Alarm").len() as u64);
+    assert_eq!(core, driftless_cost::ALARMS_OF_THE_CORE);
+    assert_eq!(destination, driftless_cost::ALARMS_OF_A_DESTINATION);
+    assert_eq!(stacks()[0].everywhere("AWS::SecretsManager::Secret").len(), 1, "the hash key");
+}
+
+#[test]
 fn the_bucket_answers_over_tls_only() {
     let mut found_it = false;
     for_each_statement(|_, statement| {

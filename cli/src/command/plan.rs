@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use driftless_fn_planner::Preview;
 use driftless_fn_planner::plan::Planner;
-use driftless_model::{Operation, SyncId};
+use driftless_model::{Meter, Operation, SyncId};
 use driftless_snapshot::Limits;
 use serde_json::{Value, json};
 
@@ -36,6 +36,7 @@ pub(super) async fn planner(session: &Session) -> anyhow::Result<Planner> {
         tokens: session.tokens.clone(),
         hash_key: session.hash_key().await?,
         limits: Limits::default(),
+        meter: Meter::default(),
         ingest_queue: String::new(),
         janitor_queue: String::new(),
     })

@@ -1,11 +1,13 @@
 use clap::Args;
 use comfy_table::Cell;
+use driftless_cost::PriceTable;
 use driftless_deltalog::ledger::{Run, RunState};
 use driftless_model::SyncId;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::Ended;
+use crate::cost::Used;
 use crate::output::{figure, show, state, table};
 use crate::session::Session;
 use crate::sync_state::{Calls, calls, reason};
@@ -48,17 +50,20 @@ struct Told {
     calls_by_operation: Calls,
     /// API requests made, retries and look-ups included.
     requests: u64,
+    /// What it used of AWS, at list prices: planning so far, and all of it once it is committed.
+    used: Used,
 }
 
 impl Runs {
     pub(crate) async fn run(&self, session: &Session, json: bool) -> anyhow::Result<Ended> {
         let entry = session.entry(&self.sync).await?;
+        let prices = PriceTable::default();
         let mut told = Vec::new();
         for run in session.log.runs(&entry.sync, self.limit).await? {
             // A run that was overtaken before it was activated has sent nothing and says nothing.
             if run.state != RunState::Abandoned {
                 let calls = calls(session, &entry.sync, &run.id).await?;
-                told.push(tell(&run, calls));
+                told.push(tell(&run, calls, &prices));
             }
         }
         show(json, &json!({ "sync": self.sync, "runs": told }), || render(&self.sync, &told))?;
@@ -66,7 +71,7 @@ impl Runs {
     }
 }
 
-fn tell(run: &Run, calls: Calls) -> Told {
+fn tell(run: &Run, calls: Calls, prices: &PriceTable) -> Told {
     Told {
         run: run.id.to_string(),
         state: run.state.name(),
@@ -85,6 +90,7 @@ fn tell(run: &Run, calls: Calls) -> Told {
         calls: calls.data(),
         calls_by_operation: calls,
         requests: calls.requests,
+        used: Used::of(prices, &run.usage),
     }
 }
 

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use clap::Args;
 use comfy_table::Cell;
 use driftless_deltalog::head::Head;
@@ -10,6 +12,7 @@ use serde_json::json;
 
 use super::approve::version_of;
 use crate::Ended;
+use crate::cost;
 use crate::ended::Trouble;
 use crate::output::{figure, show, state, table};
 use crate::progress::Progress;
@@ -21,13 +24,23 @@ use crate::time::{ago, count, utc};
 ///
 /// For each sync: its list, the last snapshot, what is pending, the run that is going on, what is rejected, quarantined or held and
 /// why, and what waits for a person, with the command that helps. Ends with exit code 3 if anything waits for a person.
+///
+/// With `--cost`: what each sync has used, month by month, at list prices, and what the deployment costs while nothing changes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   driftless status
-  driftless status newsletter --json")]
+  driftless status newsletter --json
+  driftless status --cost
+  driftless status --cost --prices our-prices.json")]
 pub(crate) struct Status {
     /// The sync; all, if left out.
     sync: Option<SyncId>,
+    /// Show what was used and what it costs.
+    #[arg(long)]
+    cost: bool,
+    /// A price table of your own, in the form of `shared/cost/prices/us-east-1.json`.
+    #[arg(long, value_name = "FILE", requires = "cost")]
+    prices: Option<PathBuf>,
 }
 
 /// How one sync stands.
@@ -126,6 +139,14 @@ impl Status {
         };
         if entries.is_empty() && !json {
             return Err(Trouble::new("no sync is registered on this stage", "write one, then `driftless apply`").into());
+        }
+        if self.cost {
+            let prices = cost::prices(self.prices.as_deref())?;
+            let progress = Progress::spinner("reading");
+            let costs = cost::costs(session, &entries, &prices).await?;
+            drop(progress);
+            show(json, &costs, || costs.render())?;
+            return Ok(Ended::Well);
         }
         let progress = Progress::spinner("reading");
         let mut standings = Vec::new();

@@ -10,7 +10,9 @@ use driftless_delivery::{Message, Outgoing, Queue};
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::Swap;
 use driftless_deltalog::ledger::{Call, CallOutcome, Claimed, Run, RunState};
-use driftless_model::{Clock, KeyHash, Millis, Operation, Outcome, RowOutcome, RunId, SyncId, Token, Tokens};
+use driftless_model::{
+    Clock, KeyHash, Meter, Millis, Operation, Outcome, RowOutcome, RunId, SyncId, Token, Tokens, Usage,
+};
 use driftless_objects::Objects;
 
 use crate::error::Error;
@@ -46,6 +48,8 @@ pub struct Delivery {
     pub tokens: Arc<dyn Tokens>,
     /// The shared rate budget.
     pub pacer: Arc<dyn Pacer>,
+    /// Counts what it uses.
+    pub meter: Meter,
     /// Where sweeps are asked for.
     pub janitor_queue: String,
     /// See [`Timing`].
@@ -162,11 +166,14 @@ impl Delivery {
         driven: Driven,
     ) -> Result<Delivered, Error> {
         let requests = call.progress.as_ref().map_or(0, |p| p.requests) + driven.requests;
+        let usage = self.used(&call, run);
         let Some(stop) = driven.stop else {
-            let outcome = outcome(&outcomes, requests, self.clock.now());
+            let outcome = outcome(&outcomes, requests, self.clock.now(), usage);
             let delivered = outcomes.values().filter(|o| o.outcome == Outcome::Delivered).count() as u64;
             let other = outcomes.len() as u64 - delivered;
-            if self.log.settle(&run.sync, &run.id, call.number, token, &outcome).await? == Swap::Lost {
+            let settled = self.log.settle(&run.sync, &run.id, call.number, token, &outcome).await?;
+            self.carried();
+            if settled == Swap::Lost {
                 return Ok(Delivered::Dropped);
             }
             self.ask_for_sweep(run).await?;
@@ -174,14 +181,27 @@ impl Delivery {
         };
         let last: BTreeMap<u32, RowOutcome> = outcomes.into_iter().filter(|(_, o)| o.outcome.is_final()).collect();
         call.progress_rows = last.keys().copied().collect();
-        call.progress = Some(outcome(&last, requests, self.clock.now()));
+        call.progress = Some(outcome(&last, requests, self.clock.now(), usage));
         call.last_error = Some(reason(&stop).to_owned());
         let maybe = call.maybe || driven.unanswered;
         let released = self.log.release(&run.sync, &call, token, maybe).await?;
+        self.carried();
         if released == Swap::Lost {
             return Ok(Delivered::Dropped);
         }
         self.stop(run, stop).await
+    }
+
+    /// What the call has used, over all claims, with the write that says so. What an earlier write did not carry is in it.
+    fn used(&self, call: &Call, run: &Run) -> Usage {
+        call.usage() + self.meter.take_for(&run.sync) + CARRIER
+    }
+
+    /// The write that said what was used has counted itself.
+    fn carried(&self) {
+        let after = self.meter.take();
+        let write_units = after.write_units.saturating_sub(CARRIER.write_units);
+        self.meter.count(Usage { write_units, ..after });
     }
 
     /// What a stop means for the run and the message.
@@ -246,8 +266,10 @@ impl Delivery {
         };
         let refused = match ready {
             Ok(true) => {
-                let outcome = CallOutcome { requests: 1, at: self.clock.now(), ..CallOutcome::default() };
+                let usage = self.used(&call, run);
+                let outcome = CallOutcome { requests: 1, at: self.clock.now(), usage, ..CallOutcome::default() };
                 let _: Swap = self.log.settle(&run.sync, &run.id, call.number, token, &outcome).await?;
+                self.carried();
                 self.ask_for_sweep(run).await?;
                 return Ok(Delivered::Settled { delivered: 0, other: 0, requests: 1 });
             }
@@ -279,6 +301,9 @@ impl Delivery {
         Ok(())
     }
 }
+
+/// The write of a call's outcome, whose item is small.
+const CARRIER: Usage = Usage::of([0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
 
 type OpenRows = Vec<(u32, OutRow)>;
 
@@ -317,8 +342,8 @@ fn split(
 }
 
 /// Exceptions to "delivered", and the ids that the destination assigned.
-fn outcome(outcomes: &BTreeMap<u32, RowOutcome>, requests: u32, at: Millis) -> CallOutcome {
-    let mut out = CallOutcome { requests, at, ..CallOutcome::default() };
+fn outcome(outcomes: &BTreeMap<u32, RowOutcome>, requests: u32, at: Millis, usage: Usage) -> CallOutcome {
+    let mut out = CallOutcome { requests, at, usage, ..CallOutcome::default() };
     for (number, o) in outcomes {
         if o.outcome == Outcome::Delivered {
             out.remote_ids.extend(o.remote_id.clone().map(|id| (*number, id)));

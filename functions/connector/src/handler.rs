@@ -8,7 +8,7 @@ use driftless_connector::{Connector, FetchedSecrets, HttpPolicy, build};
 use driftless_delivery::{Message, Queue, Record, SqsQueue, Verdict};
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_deltalog::{Deltalog, DynamoDeltalog};
-use driftless_model::{Clock, DestinationId, SyncId, Tokens};
+use driftless_model::{Clock, DestinationId, Meter, SyncId, Tokens};
 use driftless_objects::{Objects, S3Objects};
 use driftless_runtime::{
     Clients, ConnectorConfig, Deadline, DeliveryOutcome, DeltalogRejects, Function, InitError, Metric, Metrics,
@@ -27,17 +27,20 @@ pub async fn init() -> Result<Service, InitError> {
     let config = ConnectorConfig::from_env(&ProcessEnv)?;
     let clients = Clients::load().await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let log: Arc<dyn Deltalog> = Arc::new(DynamoDeltalog::new(clients.dynamodb, &config.common.table));
-    let queue: Arc<dyn Queue> = Arc::new(SqsQueue::new(clients.sqs));
+    let meter = driftless_runtime::meter(&ProcessEnv, &clock);
+    let log: Arc<dyn Deltalog> =
+        Arc::new(DynamoDeltalog::new(clients.dynamodb, &config.common.table).metered(meter.clone()));
+    let queue: Arc<dyn Queue> = Arc::new(SqsQueue::new(clients.sqs).metered(meter.clone()));
     let metrics = Arc::new(Metrics::to_stdout(config.common.stage.clone(), "connector", Arc::clone(&clock)));
     let function = ConnectorFunction {
         log: Arc::clone(&log),
-        objects: Arc::new(S3Objects::new(clients.s3, &config.common.bucket)),
+        objects: Arc::new(S3Objects::new(clients.s3, &config.common.bucket).metered(meter.clone())),
         queue: Arc::clone(&queue),
         tokens: Arc::new(UlidTokens::new(Arc::clone(&clock))),
         secrets: Arc::new(SecretsManager::new(clients.secrets, Arc::clone(&clock))),
         clock: Arc::clone(&clock),
         metrics: Arc::clone(&metrics),
+        meter: meter.clone(),
         destination: config.destination,
         janitor_queue: config.common.janitor_queue_url.clone(),
         lease: config.lease,
@@ -46,7 +49,7 @@ pub async fn init() -> Result<Service, InitError> {
         built: Mutex::default(),
     };
     let rejects = Arc::new(DeltalogRejects::new(log, Arc::clone(&clock)));
-    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics })
+    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics, meter })
 }
 
 /// A connector and what was read of its destination.
@@ -63,6 +66,7 @@ struct ConnectorFunction {
     tokens: Arc<dyn Tokens>,
     secrets: Arc<dyn SecretStore>,
     metrics: Arc<Metrics>,
+    meter: Meter,
     destination: DestinationId,
     janitor_queue: String,
     lease: Duration,
@@ -101,6 +105,8 @@ impl Function for ConnectorFunction {
         let kind = kind_of(&built.described);
         let delivery = self.delivery(&built.described);
         let delivered = delivery.call(built.connector.as_ref(), &sync, &run, number, deadline.stop_at).await;
+        // What came after the outcome goes to the next call of the same sync.
+        self.meter.owe(&sync, self.meter.take());
         match delivered {
             Ok(delivered) => {
                 tracing::info!(sync_id = %sync, run_id = %run, call = number, outcome = ?delivered, "call worked on");
@@ -150,6 +156,7 @@ impl ConnectorFunction {
             clock: Arc::clone(&self.clock),
             tokens: Arc::clone(&self.tokens),
             pacer: Arc::new(pacer),
+            meter: self.meter.clone(),
             janitor_queue: self.janitor_queue.clone(),
             timing: Timing {
                 lease: self.lease,

@@ -25,19 +25,22 @@ pub async fn init() -> Result<Service, InitError> {
     let config = IngestConfig::from_env(&ProcessEnv)?;
     let clients = Clients::load().await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let meter = driftless_runtime::meter(&ProcessEnv, &clock);
     let secrets = SecretsManager::new(clients.secrets, Arc::clone(&clock));
     let hash_key = HashKey::new(secrets.hash_key(&config.hash_secret).await?);
-    let log: Arc<dyn Deltalog> = Arc::new(DynamoDeltalog::new(clients.dynamodb, &config.common.table));
-    let queue: Arc<dyn Queue> = Arc::new(SqsQueue::new(clients.sqs));
+    let log: Arc<dyn Deltalog> =
+        Arc::new(DynamoDeltalog::new(clients.dynamodb, &config.common.table).metered(meter.clone()));
+    let queue: Arc<dyn Queue> = Arc::new(SqsQueue::new(clients.sqs).metered(meter.clone()));
     let metrics = Arc::new(Metrics::to_stdout(config.common.stage.clone(), "ingest", Arc::clone(&clock)));
     let ingest = Ingest {
         log: Arc::clone(&log),
-        objects: Arc::new(S3Objects::new(clients.s3, &config.common.bucket)),
+        objects: Arc::new(S3Objects::new(clients.s3, &config.common.bucket).metered(meter.clone())),
         clock: Arc::clone(&clock),
         tokens: Arc::new(UlidTokens::new(Arc::clone(&clock))),
         hash_key,
         limits: Limits { kept_bytes: kept_bytes(config.memory_bytes), ..Limits::default() },
         lanes: Arc::new(Threads::of_processors()),
+        meter: meter.clone(),
     };
     let function = IngestFunction {
         ingest,
@@ -46,7 +49,7 @@ pub async fn init() -> Result<Service, InitError> {
         metrics: Arc::clone(&metrics),
     };
     let rejects = Arc::new(DeltalogRejects::new(log, Arc::clone(&clock)));
-    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics })
+    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics, meter })
 }
 
 /// Of the function's memory what selected rows may take: the rest is for read buffers, decoders and what changed (DL-9).

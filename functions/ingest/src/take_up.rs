@@ -10,9 +10,11 @@ use driftless_deltalog::head::{Append, Attention, Head, Hold, Swap, VersionEntry
 use driftless_deltalog::item::{ChangeOp, LogItem};
 use driftless_deltalog::registry::SyncEntry;
 use driftless_model::{
-    Clock, DatasetId, IdentifierSet, KeyHash, Lanes, Millis, RecordKey, SnapshotRef, SyncId, Task, Tokens, in_lanes,
+    Clock, DatasetId, IdentifierSet, KeyHash, Lanes, Meter, Millis, RecordKey, SnapshotRef, SyncId, Task, Tokens,
+    Usage, in_lanes,
 };
 use driftless_objects::Objects;
+use driftless_runtime::tell_usage;
 use driftless_snapshot::{Digested, Digests, HashKey, Limits, Report, SnapshotError, Source, View, ViewSpec};
 use driftless_state::{D, SyncState, Touched, documents, names};
 
@@ -62,6 +64,8 @@ pub struct Ingest {
     pub limits: Limits,
     /// What reads row groups and joins ranges of records side by side.
     pub lanes: Arc<dyn Lanes>,
+    /// Counts what it uses.
+    pub meter: Meter,
 }
 
 /// A sync that wants the snapshot, as read at the start of an attempt.
@@ -189,8 +193,12 @@ impl Ingest {
         let source = Source { objects: self.objects.as_ref(), parts: &snapshot.parts, limits: &self.limits };
         let views: Vec<View<'_>> = candidates.iter().map(|c| View { spec: &c.spec, erased: &c.erased }).collect();
         let digests = driftless_snapshot::digest(source, &views, &self.hash_key, self.lanes.as_ref()).await?;
+        let rows = digests.iter().flatten().map(|d| d.report.rows_read).max().unwrap_or(0);
+        // What was read for all of them is divided; from here on each works for itself.
+        let shared = self.meter.take() + Usage { rows, ..Usage::default() };
         let mut done = Vec::new();
-        for (candidate, digested) in candidates.iter().zip(digests) {
+        for ((candidate, digested), share) in candidates.iter().zip(digests).zip(shared.shares(candidates.len())) {
+            self.meter.count(share);
             let taken = match digested {
                 Ok(d) => {
                     tell(&candidate.entry.sync, &d.report);
@@ -201,12 +209,14 @@ impl Ingest {
             if let Some(taken) = taken {
                 done.push((candidate.entry.sync.clone(), taken));
             }
+            self.meter.owe(&candidate.entry.sync, self.meter.take());
         }
         Ok(done)
     }
 
     async fn needs_attention(&self, c: &Candidate, reason: String) -> Result<Taken, Error> {
         let attention = Attention { reason, since: self.clock.now() };
+        self.charge(c);
         self.log.set_attention(&c.entry.sync, c.entry.incarnation, Some(&attention)).await?;
         Ok(Taken::NeedsAttention)
     }
@@ -227,8 +237,9 @@ impl Ingest {
         if changes.is_empty() {
             self.in_time(deadline)?;
             let guard = c.head.guard();
+            let used = self.charge(c);
             let swap = self.log.stamp_snapshot(&c.entry.sync, &guard, snapshot, &c.entry.config).await?;
-            return Ok((swap == Swap::Done).then_some(Taken::Unchanged));
+            return Ok(self.settled(c, used, swap).then_some(Taken::Unchanged));
         }
         let held = guards::held(&c.config.guards, members, &changes, &digested.report);
         let items = self.items(c, &state, &touched, snapshot, source, &digested.rows, &changes).await?;
@@ -311,8 +322,27 @@ impl Ingest {
             Taken::Changed { version, adds: entry.adds, updates: entry.updates, removals: entry.removals, held };
         let append = Append { snapshot: snapshot.clone(), config: c.entry.config.clone(), entry, hold };
         self.in_time(deadline)?;
+        let used = self.charge(c);
         let swap = self.log.append_version(sync, &c.head.guard(), &append).await?;
-        Ok((swap == Swap::Done).then_some(taken))
+        Ok(self.settled(c, used, swap).then_some(taken))
+    }
+
+    /// What was used so far travels with the write of the head that comes next.
+    fn charge(&self, c: &Candidate) -> Usage {
+        let used = self.meter.take_for(&c.entry.sync);
+        self.log.charge(&c.head, used, self.clock.now());
+        used
+    }
+
+    /// True if the head was swapped. An attempt that lost was paid for all the same: the next one carries it.
+    fn settled(&self, c: &Candidate, used: Usage, swap: Swap) -> bool {
+        if swap == Swap::Lost {
+            self.meter.owe(&c.entry.sync, used);
+            return false;
+        }
+        let used = used + Usage { write_units: c.head.write_units(), ..Usage::default() };
+        tell_usage("ingest", &c.entry.sync, None, &used);
+        true
     }
 
     fn in_time(&self, deadline: Millis) -> Result<(), Error> {

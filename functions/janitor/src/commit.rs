@@ -7,7 +7,8 @@ use driftless_config::Share;
 use driftless_deltalog::head::{DeliveredRun, Fold, Head, HistoryRef, ResidueRef, Swap};
 use driftless_deltalog::ledger::{Call, Reject, Run, RunResult, RunState};
 use driftless_history::{FileMeta, encode_delta, encode_residue};
-use driftless_model::{AckRow, KeyHash, Millis, Outcome, RowOutcome, Token};
+use driftless_model::{AckRow, KeyHash, Millis, Outcome, RowOutcome, Token, Usage};
+use driftless_runtime::tell_usage;
 use driftless_state::{SyncState, names};
 
 use crate::error::Error;
@@ -57,14 +58,16 @@ impl Janitor {
         };
         let all = result.delivered + result.unknown + result.undelivered;
         let succeeded_at = (result.delivered >= threshold.of(all)).then_some(now);
-        let swap = if self.must_fold(head, run, &state, &deltas, &settlement) {
-            self.fold_run(head, run, &state, deltas, settlement, succeeded_at, deadline).await?
+        let until_now = run.usage + calls.iter().map(Call::usage).sum();
+        let (swap, usage) = if self.must_fold(head, run, &state, &deltas, &settlement) {
+            self.fold_run(head, run, until_now, &state, deltas, settlement, succeeded_at, deadline).await?
         } else {
-            self.append_delta(head, run, settlement, succeeded_at, deadline).await?
+            self.append_delta(head, run, until_now, settlement, succeeded_at, deadline).await?
         };
         if swap == Swap::Done {
+            tell_usage("run", &head.sync, Some(&run.id), &usage);
             let committed =
-                Run { state: RunState::Committed, committed_at: Some(now), result: Some(result), ..run.clone() };
+                Run { state: RunState::Committed, committed_at: Some(now), result: Some(result), usage, ..run.clone() };
             let _: Swap = self.log.update_run(&committed, &["open", "closing"]).await?;
         }
         Ok(swap)
@@ -91,10 +94,11 @@ impl Janitor {
         &self,
         head: &Head,
         run: &Run,
+        until_now: Usage,
         settlement: Settlement,
         succeeded_at: Option<Millis>,
         deadline: Millis,
-    ) -> Result<Swap, Error> {
+    ) -> Result<(Swap, Usage), Error> {
         let token = self.tokens.token();
         let object = names::delta(&head.sync, head.incarnation, &token);
         let rows = settlement.changed.len() as u64;
@@ -108,7 +112,24 @@ impl Janitor {
             at: self.clock.now(),
         };
         self.in_time(deadline)?;
-        Ok(self.log.commit(&head.sync, &head.stamp, &delivered, succeeded_at).await?)
+        let own = self.charge(head, until_now);
+        let swap = self.log.commit(&head.sync, &head.stamp, &delivered, succeeded_at).await?;
+        Ok((swap, self.settled(head, until_now, own, swap)))
+    }
+
+    /// The run's usage, and what committing it took so far, travel with the write that commits it. Answers the latter.
+    fn charge(&self, head: &Head, until_now: Usage) -> Usage {
+        let own = self.meter.take_for(&head.sync);
+        self.log.charge(head, until_now + own, self.clock.now());
+        own
+    }
+
+    /// All that the run has used. Where another sweep has committed it, that one has counted it, and only our own work is left.
+    fn settled(&self, head: &Head, until_now: Usage, own: Usage, swap: Swap) -> Usage {
+        if swap == Swap::Lost {
+            self.meter.owe(&head.sync, own);
+        }
+        until_now + own + Usage { write_units: head.write_units(), ..Usage::default() }
     }
 
     /// Commit with a fold: history ⊕ deltas ⊕ this run becomes the next history file, the rest the residue, in one swap.
@@ -117,12 +138,13 @@ impl Janitor {
         &self,
         head: &Head,
         run: &Run,
+        until_now: Usage,
         state: &SyncState<'_>,
         mut deltas: BTreeMap<KeyHash, Option<AckRow>>,
         settlement: Settlement,
         succeeded_at: Option<Millis>,
         deadline: Millis,
-    ) -> Result<Swap, Error> {
+    ) -> Result<(Swap, Usage), Error> {
         let through = head.delivered.iter().map(|d| d.through).chain([run.through]).max().unwrap_or(run.through);
         let mut states = state.touched(Some(through)).await?.states;
         let fingerprint = &run.config.fingerprint;
@@ -179,7 +201,9 @@ impl Janitor {
             at: self.clock.now(),
         };
         self.in_time(deadline)?;
-        Ok(self.log.fold(sync, &fold).await?)
+        let own = self.charge(head, until_now);
+        let swap = self.log.fold(sync, &fold).await?;
+        Ok((swap, self.settled(head, until_now, own, swap)))
     }
 
     pub(crate) fn in_time(&self, deadline: Millis) -> Result<(), Error> {

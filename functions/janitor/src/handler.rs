@@ -21,15 +21,18 @@ pub async fn init() -> Result<Service, InitError> {
     let config = JanitorConfig::from_env(&ProcessEnv)?;
     let clients = Clients::load().await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let log: Arc<dyn Deltalog> = Arc::new(DynamoDeltalog::new(clients.dynamodb, &config.common.table));
-    let queue: Arc<dyn Queue> = Arc::new(SqsQueue::new(clients.sqs));
+    let meter = driftless_runtime::meter(&ProcessEnv, &clock);
+    let log: Arc<dyn Deltalog> =
+        Arc::new(DynamoDeltalog::new(clients.dynamodb, &config.common.table).metered(meter.clone()));
+    let queue: Arc<dyn Queue> = Arc::new(SqsQueue::new(clients.sqs).metered(meter.clone()));
     let metrics = Arc::new(Metrics::to_stdout(config.common.stage.clone(), "janitor", Arc::clone(&clock)));
     let janitor = Janitor {
         log: Arc::clone(&log),
-        objects: Arc::new(S3Objects::new(clients.s3, &config.common.bucket)),
+        objects: Arc::new(S3Objects::new(clients.s3, &config.common.bucket).metered(meter.clone())),
         queue: Arc::clone(&queue),
         clock: Arc::clone(&clock),
         tokens: Arc::new(UlidTokens::new(Arc::clone(&clock))),
+        meter: meter.clone(),
         planner_queue: config.common.planner_queue_url.clone(),
         janitor_queue: config.common.janitor_queue_url.clone(),
         keeping: Keeping {
@@ -39,7 +42,7 @@ pub async fn init() -> Result<Service, InitError> {
     };
     let function = JanitorFunction { janitor, metrics: Arc::clone(&metrics) };
     let rejects = Arc::new(DeltalogRejects::new(log, Arc::clone(&clock)));
-    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics })
+    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics, meter })
 }
 
 struct JanitorFunction {

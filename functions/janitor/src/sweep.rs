@@ -10,7 +10,7 @@ use driftless_deltalog::head::{Head, Retired, Swap};
 use driftless_deltalog::item::{ItemFate, VersionRecord};
 use driftless_deltalog::ledger::{Call, Run, RunState};
 use driftless_deltalog::registry::SyncEntry;
-use driftless_model::{AckRow, Clock, KeyHash, Millis, RunId, SyncId, Token, Tokens};
+use driftless_model::{AckRow, Clock, KeyHash, Meter, Millis, RunId, SyncId, Token, Tokens};
 use driftless_objects::Objects;
 use driftless_state::{SyncState, documents, names};
 
@@ -28,6 +28,8 @@ pub struct Janitor {
     pub clock: Arc<dyn Clock>,
     /// Private tokens.
     pub tokens: Arc<dyn Tokens>,
+    /// Counts what it uses.
+    pub meter: Meter,
     /// Where plans are asked for.
     pub planner_queue: String,
     /// Where further sweeps are asked for.
@@ -121,6 +123,11 @@ impl Janitor {
             self.abandon(&head).await?;
             self.collect(&head, deadline).await?;
             self.waited_long_enough(&head, &config).await?;
+        }
+        let rest = self.meter.take();
+        if !periodic {
+            // Periodic sweeps that find nothing are part of what the deployment costs anyway, not of a sync's account.
+            self.meter.owe(&head.sync, rest);
         }
         Ok(swept)
     }
@@ -287,6 +294,7 @@ impl Janitor {
             self.stamp_version(head, &state, &deltas, retired).await?;
             done.insert(retired.entry.token.clone());
         }
+        self.log.charge(head, self.meter.take_for(&head.sync), self.clock.now());
         Ok(self.log.clear_retired(&head.sync, &done).await?)
     }
 

@@ -23,25 +23,28 @@ pub async fn init() -> Result<Service, InitError> {
     let config = PlannerConfig::from_env(&ProcessEnv)?;
     let clients = Clients::load().await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let meter = driftless_runtime::meter(&ProcessEnv, &clock);
     let secrets = SecretsManager::new(clients.secrets, Arc::clone(&clock));
     let hash_key = HashKey::new(secrets.hash_key(&config.hash_secret).await?);
-    let log: Arc<dyn Deltalog> = Arc::new(DynamoDeltalog::new(clients.dynamodb, &config.common.table));
-    let queue: Arc<dyn Queue> = Arc::new(SqsQueue::new(clients.sqs));
+    let log: Arc<dyn Deltalog> =
+        Arc::new(DynamoDeltalog::new(clients.dynamodb, &config.common.table).metered(meter.clone()));
+    let queue: Arc<dyn Queue> = Arc::new(SqsQueue::new(clients.sqs).metered(meter.clone()));
     let metrics = Arc::new(Metrics::to_stdout(config.common.stage.clone(), "planner", Arc::clone(&clock)));
     let planner = Planner {
         log: Arc::clone(&log),
-        objects: Arc::new(S3Objects::new(clients.s3, &config.common.bucket)),
+        objects: Arc::new(S3Objects::new(clients.s3, &config.common.bucket).metered(meter.clone())),
         queue: Arc::clone(&queue),
         clock: Arc::clone(&clock),
         tokens: Arc::new(UlidTokens::new(Arc::clone(&clock))),
         hash_key,
         limits: Limits::default(),
+        meter: meter.clone(),
         ingest_queue: config.common.ingest_queue_url.clone(),
         janitor_queue: config.common.janitor_queue_url.clone(),
     };
     let function = PlannerFunction { planner, metrics: Arc::clone(&metrics) };
     let rejects = Arc::new(DeltalogRejects::new(log, Arc::clone(&clock)));
-    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics })
+    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics, meter })
 }
 
 /// Answers the messages of the planner's queue.

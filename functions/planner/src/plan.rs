@@ -6,14 +6,14 @@ use std::sync::Arc;
 use driftless_changeset::{Changeset, Net, NetInput, Removal, net_changes};
 use driftless_config::{Destination, FirstSync, Mode, Schedule, Strategy, Sync};
 use driftless_connector::{Capabilities, capabilities_of};
-use driftless_delivery::{Message, Outgoing, Queue};
+use driftless_delivery::{Message, Outgoing, Queue, sending};
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{ActivationGuard, Attention, Head, Hold, Swap, Tick};
 use driftless_deltalog::ledger::{Call, Counts, Reject, Run, RunState};
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_history::encode_changeset;
 use driftless_model::{
-    AckRow, AttrHash, Clock, Disposition, KeyHash, Millis, Operation, RecordState, RunId, SyncId, Tokens,
+    AckRow, AttrHash, Clock, Disposition, KeyHash, Meter, Millis, Operation, RecordState, RunId, SyncId, Tokens, Usage,
 };
 use driftless_objects::Objects;
 use driftless_runtime::chain;
@@ -39,6 +39,8 @@ pub struct Planner {
     pub hash_key: HashKey,
     /// What a snapshot's files may ask for.
     pub limits: Limits,
+    /// Counts what it uses.
+    pub meter: Meter,
     /// Where ingest requests go.
     pub ingest_queue: String,
     /// Where sweeps are asked for.
@@ -216,7 +218,8 @@ impl Planner {
         }
         let first = first_call(head, setting).filter(|_| !rows.rows.is_empty());
         let calls = rows.calls(&id, &setting.capabilities, first);
-        let run = self.run_item(request, head, setting, &decision, &rows, &calls, id, now);
+        let mut run = self.run_item(request, head, setting, &decision, &rows, &calls, id, now);
+        run.usage = self.meter.take_for(&head.sync) + still_to_come(head, &run, &calls);
         self.activate(request, head, setting, run, rows, decision.net, &calls).await
     }
 
@@ -253,6 +256,7 @@ impl Planner {
             deadline: now.plus(setting.config.deadline.as_millis()),
             committed_at: None,
             result: None,
+            usage: Usage::default(),
         }
     }
 
@@ -430,6 +434,13 @@ impl Planner {
         }
         Ok(())
     }
+}
+
+/// What planning uses from the run item on, which is the last write that can say so: run item, changeset, calls, activation (a
+/// transaction of head and tick) and the messages of the first phase.
+fn still_to_come(head: &Head, run: &Run, calls: &[Call]) -> Usage {
+    let write_units = 1 + calls.len() as u64 + 2 * (head.write_units() + 1);
+    sending(&messages(run, calls, run.phase)) + Usage { write_units, puts: 1, ..Usage::default() }
 }
 
 /// True if the sync plans when enough has changed; ingest asks for it then.

@@ -30,5 +30,5 @@ pub use event::{Record, records};
 pub use memory::{MemoryMessage, MemoryQueue};
 pub use message::Message;
 pub use notification::{Incoming, S3Change, parse_notification};
-pub use queue::{Outgoing, Queue};
+pub use queue::{Outgoing, Queue, sending};
 pub use sqs::SqsQueue;

@@ -9,6 +9,9 @@ pub const BATCH_BYTES: usize = 1_048_576;
 /// Bytes that a message of ours may have: a redelivered batch of ten stays far below Lambda's 6 MB.
 pub const MESSAGE_BYTES: usize = 200_000;
 
+/// Bytes of a request that are billed as one: <https://aws.amazon.com/sqs/pricing/>.
+pub const BILLED_BYTES: usize = 65_536;
+
 /// The longest delay of a message, in seconds.
 pub const DELAY_SECONDS: u32 = 900;
 

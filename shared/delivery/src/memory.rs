@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use driftless_model::{Clock, Millis};
+use driftless_model::{Clock, Meter, Millis};
 
+use crate::queue::sending;
 use crate::{Outgoing, Queue, Record, Result};
 
 /// Queues in memory, for tests and simulation. Delivers in any order the test likes, twice, late or never. A queue exists
@@ -11,6 +12,7 @@ use crate::{Outgoing, Queue, Record, Result};
 pub struct MemoryQueue {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    meter: Meter,
 }
 
 #[derive(Default)]
@@ -43,7 +45,13 @@ impl MemoryQueue {
     /// No messages yet.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::default() }
+        Self { clock, state: Mutex::default(), meter: Meter::default() }
+    }
+
+    /// Counts messages, and requests as SQS would bill them.
+    #[must_use]
+    pub fn metered(self, meter: Meter) -> Self {
+        Self { meter, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -159,6 +167,7 @@ impl MemoryQueue {
 #[async_trait]
 impl Queue for MemoryQueue {
     async fn send(&self, url: &str, messages: &[Outgoing]) -> Result<()> {
+        self.meter.count(sending(messages));
         for message in messages {
             self.put(url, message);
         }

@@ -1,6 +1,8 @@
 use async_trait::async_trait;
+use driftless_model::Usage;
 
 use crate::Result;
+use crate::limits::{BATCH_BYTES, BATCH_ENTRIES, BILLED_BYTES};
 
 /// A message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,34 @@ impl Outgoing {
     }
 }
 
+/// Cuts messages into requests, by number and by bytes.
+pub(crate) fn chunks(messages: &[Outgoing]) -> Vec<Vec<(usize, &Outgoing)>> {
+    let mut chunks: Vec<Vec<(usize, &Outgoing)>> = Vec::new();
+    let mut bytes = 0;
+    for (at, message) in messages.iter().enumerate() {
+        bytes += message.body.len();
+        match chunks.last_mut() {
+            Some(last) if last.len() < BATCH_ENTRIES && bytes <= BATCH_BYTES => last.push((at, message)),
+            _ => {
+                bytes = message.body.len();
+                chunks.push(vec![(at, message)]);
+            }
+        }
+    }
+    chunks
+}
+
+/// What sending these messages uses: a request is billed once for each 64 KB of its messages.
+#[must_use]
+pub fn sending(messages: &[Outgoing]) -> Usage {
+    let billed = |chunk: &Vec<(usize, &Outgoing)>| {
+        let bytes: usize = chunk.iter().map(|(_, m)| m.body.len()).sum();
+        bytes.div_ceil(BILLED_BYTES).max(1) as u64
+    };
+    let queue_requests = chunks(messages).iter().map(billed).sum();
+    Usage { messages: messages.len() as u64, queue_requests, ..Usage::default() }
+}
+
 /// Access to queues. Every method is one I/O step as far as its caller is concerned.
 #[async_trait]
 pub trait Queue: Send + Sync {
@@ -39,4 +69,26 @@ pub trait Queue: Send + Sync {
 
     /// The URL of a queue by its name.
     async fn queue_url(&self, name: &str) -> Result<String>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_billed_once_for_each_64_kilobytes() {
+        let of = |n: usize, bytes: usize| {
+            let messages: Vec<_> =
+                (0..n).map(|_| Outgoing { body: "x".repeat(bytes), delay_s: 0, group: None }).collect();
+            let usage = sending(&messages);
+            (usage.messages, usage.queue_requests)
+        };
+        assert_eq!(of(0, 1), (0, 0));
+        assert_eq!(of(1, 0), (1, 1));
+        assert_eq!(of(1, BILLED_BYTES), (1, 1));
+        assert_eq!(of(1, BILLED_BYTES + 1), (1, 2));
+        assert_eq!(of(10, BILLED_BYTES / 10), (10, 1));
+        assert_eq!(of(11, 200), (11, 2));
+        assert_eq!(of(87, 300), (87, 9));
+    }
 }

@@ -6,9 +6,11 @@ use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use driftless_model::{Meter, Usage};
 use futures::future::join_all;
 
-use crate::limits::{BATCH_BYTES, BATCH_ENTRIES, DELAY_SECONDS, MESSAGE_BYTES, VISIBILITY_SECONDS};
+use crate::limits::{DELAY_SECONDS, MESSAGE_BYTES, VISIBILITY_SECONDS};
+use crate::queue::{chunks, sending};
 use crate::{Error, Outgoing, Queue, Result};
 
 /// How often the failed entries of a batch are sent again.
@@ -22,13 +24,24 @@ pub struct SqsQueue {
     client: Client,
     first_wait: Duration,
     urls: Mutex<BTreeMap<String, String>>,
+    meter: Meter,
 }
 
 impl SqsQueue {
     /// Over a configured client.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, first_wait: Duration::from_millis(100), urls: Mutex::default() }
+        Self { client, first_wait: Duration::from_millis(100), urls: Mutex::default(), meter: Meter::default() }
+    }
+
+    /// Counts messages and requests.
+    #[must_use]
+    pub fn metered(self, meter: Meter) -> Self {
+        Self { meter, ..self }
+    }
+
+    fn asks(&self) {
+        self.meter.count(Usage { queue_requests: 1, ..Usage::default() });
     }
 
     /// Sends one request's messages until they are accepted or given up: `(position, the service's code)` of the latter.
@@ -37,6 +50,7 @@ impl SqsQueue {
         let mut given_up = Vec::new();
         for resend in 0..=RESENDS {
             if resend > 0 {
+                self.asks();
                 tokio::time::sleep(self.first_wait * 2_u32.pow(resend - 1)).await;
             }
             let entries = pending.iter().map(|(at, message)| entry(*at, message)).collect::<Result<_>>()?;
@@ -75,23 +89,6 @@ fn entry(at: usize, message: &Outgoing) -> Result<SendMessageBatchRequestEntry> 
         .map_err(|source| Error::Unavailable { operation: "SendMessageBatch", source: source.into() })
 }
 
-/// Cuts messages into requests, by number and by bytes.
-fn chunks(messages: &[Outgoing]) -> Vec<Vec<(usize, &Outgoing)>> {
-    let mut chunks: Vec<Vec<(usize, &Outgoing)>> = Vec::new();
-    let mut bytes = 0;
-    for (at, message) in messages.iter().enumerate() {
-        bytes += message.body.len();
-        match chunks.last_mut() {
-            Some(last) if last.len() < BATCH_ENTRIES && bytes <= BATCH_BYTES => last.push((at, message)),
-            _ => {
-                bytes = message.body.len();
-                chunks.push(vec![(at, message)]);
-            }
-        }
-    }
-    chunks
-}
-
 fn error<E, R>(operation: &'static str, queue: &str, error: SdkError<E, R>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -116,6 +113,7 @@ impl Queue for SqsQueue {
                 return Err(Error::TooLarge { at, bytes, limit: MESSAGE_BYTES });
             }
         }
+        self.meter.count(sending(messages));
         let mut given_up = Vec::new();
         for some in chunks(messages).chunks(PARALLEL) {
             for result in join_all(some.iter().map(|chunk| self.send_chunk(url, chunk))).await {
@@ -135,6 +133,7 @@ impl Queue for SqsQueue {
 
     async fn defer(&self, url: &str, receipt: &str, seconds: u32) -> Result<()> {
         let seconds = i32::try_from(seconds.min(VISIBILITY_SECONDS)).unwrap_or_default();
+        self.asks();
         self.client
             .change_message_visibility()
             .queue_url(url)
@@ -151,6 +150,7 @@ impl Queue for SqsQueue {
         if let Some(url) = known {
             return Ok(url);
         }
+        self.asks();
         let answer = self.client.get_queue_url().queue_name(name).send().await;
         let url = answer.map_err(|e| error("GetQueueUrl", name, e))?.queue_url;
         let url = url.ok_or_else(|| Error::NoQueue { queue: name.to_owned() })?;
@@ -168,6 +168,7 @@ mod tests {
     use driftless_model::Disposition;
 
     use super::*;
+    use crate::limits::{BATCH_BYTES, BATCH_ENTRIES};
 
     fn messages(n: usize, bytes: usize) -> Vec<Outgoing> {
         (0..n).map(|_| Outgoing { body: "x".repeat(bytes), delay_s: 0, group: Some("s".into()) }).collect()

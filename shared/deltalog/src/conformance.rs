@@ -14,6 +14,8 @@ mod log;
 pub mod model;
 mod run;
 mod small;
+pub mod units;
+mod usage;
 
 use crate::Deltalog;
 use crate::head::Swap;
@@ -25,6 +27,7 @@ pub use hold::*;
 pub use log::*;
 pub use run::*;
 pub use small::*;
+pub use usage::*;
 
 #[track_caller]
 fn done(swap: crate::Result<Swap>) {
@@ -82,4 +85,8 @@ pub async fn all(store: &dyn Deltalog) {
     refused_input_is_kept_by_subject(store).await;
     slots_of_a_rate_budget_are_apart(store).await;
     slots_reserved_at_the_same_time_differ(store).await;
+
+    usage_travels_with_the_next_write_of_the_head(store).await;
+    a_charge_is_for_one_write(store).await;
+    a_new_month_closes_the_one_before(store).await;
 }

@@ -13,16 +13,22 @@ mod limits;
 mod log;
 mod registry;
 mod rows;
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) mod sizes;
 mod table;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod units;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
-use driftless_model::{AttrHash, DatasetId, DestinationId, KeyHash, Millis, RunId, SnapshotRef, SyncId, Token};
+use driftless_model::{
+    AttrHash, DatasetId, DestinationId, KeyHash, Meter, Millis, RunId, SnapshotRef, SyncId, Token, Usage,
+};
 
 use crate::head::{
     ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
@@ -32,17 +38,28 @@ use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
 use crate::registry::{DestinationEntry, SyncEntry};
 use crate::{Deltalog, Result};
 
+pub(crate) use usage::head_units;
+
 /// The deltalog in one `DynamoDB` table. Timeouts, retries and endpoint are the client's matter.
 #[derive(Clone, Debug)]
 pub struct DynamoDeltalog {
     table: table::Table,
+    charges: usage::Charges,
 }
 
 impl DynamoDeltalog {
     /// The table as seen through the client: keys `pk` and `sk` (strings), time to live on `expires_at`.
     #[must_use]
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { table: table::Table { client, name: table.into() } }
+        let table = table::Table { client, name: table.into(), meter: Meter::default() };
+        Self { table, charges: usage::Charges::default() }
+    }
+
+    /// Counts the units that requests take.
+    #[must_use]
+    pub fn metered(mut self, meter: Meter) -> Self {
+        self.table.meter = meter;
+        self
     }
 }
 
@@ -281,5 +298,9 @@ impl Deltalog for DynamoDeltalog {
 
     async fn reserve_slot(&self, destination: &DestinationId, now: Millis, interval_ms: i64) -> Result<Millis> {
         self.next_slot(destination, now, interval_ms).await
+    }
+
+    fn charge(&self, head: &Head, usage: Usage, at: Millis) {
+        self.charges.add(head, usage, at);
     }
 }

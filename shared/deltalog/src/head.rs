@@ -1,11 +1,14 @@
 //! The head of a sync and the conditions of its writes.
 
+pub mod account;
 pub mod transition;
 
 use std::collections::BTreeMap;
 
 use driftless_model::{DatasetId, DestinationId, Millis, RunId, SnapshotOrder, SnapshotRef, SyncId, Token};
 use serde::{Deserialize, Serialize};
+
+pub use account::Account;
 
 /// The six names that history and head carry. A head whose names differ from its sync's configuration belongs to another
 /// list: its A is unknown.
@@ -176,6 +179,9 @@ pub struct Head {
     pub last_succeeded_at: Option<Millis>,
     /// Set while the sync waits for a person.
     pub attention: Option<Attention>,
+    /// What the sync has used; see [`crate::Deltalog::charge`].
+    #[serde(default)]
+    pub account: Account,
 }
 
 impl Head {
@@ -199,6 +205,7 @@ impl Head {
             retired: Vec::new(),
             last_succeeded_at: None,
             attention: None,
+            account: Account::default(),
         }
     }
 
@@ -223,6 +230,12 @@ impl Head {
     #[must_use]
     pub const fn run_hold(through: u64) -> u64 {
         through * 2 + 1
+    }
+
+    /// Write units of an update of this head as it stands: one for each kilobyte.
+    #[must_use]
+    pub fn write_units(&self) -> u64 {
+        crate::dynamodb::head_units(self)
     }
 
     /// The holds that still hold.

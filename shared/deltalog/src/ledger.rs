@@ -4,7 +4,7 @@ pub mod transition;
 
 use std::collections::BTreeMap;
 
-use driftless_model::{AttrHash, KeyHash, Millis, Operation, RowOutcome, RunId, SyncId, Token};
+use driftless_model::{AttrHash, KeyHash, Millis, Operation, RowOutcome, RunId, SyncId, Token, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::head::ConfigStamp;
@@ -121,6 +121,9 @@ pub struct Run {
     pub committed_at: Option<Millis>,
     /// Set with `Committed`.
     pub result: Option<RunResult>,
+    /// What it has used: planning, as planned; all of it once it is committed.
+    #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+    pub usage: Usage,
 }
 
 /// What became of the rows of a call. Rows are numbered from 0 within the call.
@@ -135,6 +138,9 @@ pub struct CallOutcome {
     pub requests: u32,
     /// When the destination's last answer came.
     pub at: Millis,
+    /// What delivering it used of ours, over all claims.
+    #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+    pub usage: Usage,
 }
 
 /// One or more batched API requests of a run: a row range of the changeset.
@@ -168,6 +174,14 @@ pub struct Call {
     /// The last failure, for `explain` and `status`; no personal data.
     #[serde(default)]
     pub last_error: Option<String>,
+}
+
+impl Call {
+    /// What delivering it has used so far.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.outcome.as_ref().or(self.progress.as_ref()).map(|o| o.usage).unwrap_or_default()
+    }
 }
 
 /// The answer to a claim.

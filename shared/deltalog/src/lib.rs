@@ -20,10 +20,14 @@ pub mod head;
 pub mod item;
 pub mod ledger;
 mod memory;
+#[cfg(any(test, feature = "conformance"))]
+mod metered;
 pub mod port;
 pub mod registry;
 
 pub use dynamodb::DynamoDeltalog;
 pub use error::{Error, Result};
 pub use memory::MemoryDeltalog;
+#[cfg(any(test, feature = "conformance"))]
+pub use metered::Metered;
 pub use port::Deltalog;

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use driftless_model::{AttrHash, DatasetId, DestinationId, KeyHash, Millis, RunId, SnapshotRef, SyncId, Token};
+use driftless_model::{
+    AttrHash, DatasetId, DestinationId, KeyHash, Millis, Month, RunId, SnapshotRef, SyncId, Token, Usage,
+};
 
 use crate::head::{
     ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
@@ -37,10 +39,23 @@ struct Table {
     attempts: BTreeMap<LogPartition, Millis>,
     tombstones: BTreeMap<DatasetId, BTreeSet<KeyHash>>,
     next_slot: BTreeMap<DestinationId, Millis>,
+    charges: BTreeMap<SyncId, (Month, Usage)>,
 }
 
 impl Table {
+    /// A write of the head, with the charge that waits for it.
     fn swap_head(&mut self, sync: &SyncId, to: impl FnOnce(&Head) -> Option<Head>) -> Swap {
+        let before = self.heads.get(sync).cloned();
+        let swap = self.move_head(sync, to);
+        if let Some((month, usage)) = self.charges.remove(sync)
+            && let Some(head) = self.heads.get_mut(sync).filter(|h| before.as_ref() != Some(*h))
+        {
+            head.account.charge(month, usage);
+        }
+        swap
+    }
+
+    fn move_head(&mut self, sync: &SyncId, to: impl FnOnce(&Head) -> Option<Head>) -> Swap {
         match self.heads.get_mut(sync).and_then(|stored| to(stored).map(|new| *stored = new)) {
             Some(()) => Swap::Done,
             None => Swap::Lost,
@@ -152,7 +167,7 @@ impl Deltalog for MemoryDeltalog {
         append: &Append,
     ) -> Result<Swap> {
         let mut t = self.lock();
-        let swap = t.swap_head(sync, |h| head::try_erase(h, guard, append));
+        let swap = t.move_head(sync, |h| head::try_erase(h, guard, append));
         if swap == Swap::Done {
             t.tombstones.entry(dataset.clone()).or_default().insert(key);
         }
@@ -168,7 +183,7 @@ impl Deltalog for MemoryDeltalog {
         if t.ticks.contains_key(&key) {
             return Ok(Swap::Lost);
         }
-        let swap = t.swap_head(sync, |h| head::try_activate(h, run, guard));
+        let swap = t.move_head(sync, |h| head::try_activate(h, run, guard));
         if swap == Swap::Done {
             t.ticks.insert(key, tick.expires_at);
         }
@@ -211,9 +226,11 @@ impl Deltalog for MemoryDeltalog {
     }
 
     async fn clear_retired(&self, sync: &SyncId, tokens: &BTreeSet<Token>) -> Result<()> {
-        if let Some(head) = self.lock().heads.get_mut(sync) {
-            head.retired.retain(|r| !tokens.contains(&r.entry.token));
-        }
+        let _ = self.lock().swap_head(sync, |head| {
+            let mut new = head.clone();
+            new.retired.retain(|r| !tokens.contains(&r.entry.token));
+            Some(new)
+        });
         Ok(())
     }
 
@@ -416,6 +433,15 @@ impl Deltalog for MemoryDeltalog {
         let slot = (*next).max(now);
         *next = slot.plus(interval_ms);
         Ok(slot)
+    }
+
+    fn charge(&self, head: &Head, usage: Usage, at: Millis) {
+        let own = Usage { write_units: head.write_units(), ..Usage::default() };
+        let mut t = self.lock();
+        let waiting = t.charges.remove(&head.sync).map(|(_, usage)| usage);
+        // What waits has a write of its own in it already.
+        let usage = waiting.map_or(usage + own, |waiting| waiting + usage);
+        t.charges.insert(head.sync.clone(), (Month::of(at), usage));
     }
 }
 

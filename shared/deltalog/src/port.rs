@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use driftless_model::{AttrHash, DatasetId, DestinationId, KeyHash, Millis, RunId, SnapshotRef, SyncId, Token};
+use driftless_model::{AttrHash, DatasetId, DestinationId, KeyHash, Millis, RunId, SnapshotRef, SyncId, Token, Usage};
 
 use crate::Result;
 use crate::head::{ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Swap, Tick};
@@ -190,6 +190,15 @@ pub trait Deltalog: Send + Sync {
     /// Reserves the next free slot of a destination's rate budget and returns its time: slots are `interval_ms` apart,
     /// never before `now`. A generic cell rate without bursts, so the phase of the destination's own window is no matter.
     async fn reserve_slot(&self, destination: &DestinationId, now: Millis, interval_ms: i64) -> Result<Millis>;
+
+    // ---- usage
+
+    /// Adds to the sync's account, with the next write of its head that this process makes anyway (but for transactions), and
+    /// with what that write itself takes. `head` is the head as the writer read it.
+    ///
+    /// Telemetry: it makes no write, is part of no condition and no reason to try again. A charge is for one write: if that is
+    /// refused or fails the charge is gone, and so it never counts twice. A store may have no accounts.
+    fn charge(&self, _head: &Head, _usage: Usage, _at: Millis) {}
 
     // ---- repairs
 

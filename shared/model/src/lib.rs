@@ -8,10 +8,13 @@
 //! *identifiers* by which a destination matches it. [`RecordState`] is what a list should hold of a record (D);
 //! [`AckRow`] is what the destination acknowledged of it (A).
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod disposition;
 mod hash;
 mod identifier;
 mod lanes;
+mod meter;
 mod name;
 mod operation;
 mod outcome;
@@ -19,11 +22,13 @@ mod port;
 mod record;
 mod snapshot_order;
 mod time;
+mod usage;
 
 pub use disposition::Disposition;
 pub use hash::{AttrHash, HashParseError, KeyHash};
 pub use identifier::{Identifier, IdentifierSet};
 pub use lanes::{InTurn, Job, Lanes, Task, in_lanes};
+pub use meter::Meter;
 pub use name::{DatasetId, DestinationId, InvalidName, RunId, SyncId, TenantId, Token};
 pub use operation::Operation;
 pub use outcome::{Outcome, RowOutcome};
@@ -31,3 +36,4 @@ pub use port::{Clock, Tokens};
 pub use record::{AckRow, Acknowledged, InvalidReason, RecordKey, RecordState};
 pub use snapshot_order::{ObjectVersion, SnapshotOrder, SnapshotRef};
 pub use time::Millis;
+pub use usage::{InvalidMonth, Month, Usage};

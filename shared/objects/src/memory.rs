@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use driftless_model::{Millis, ObjectVersion};
+use driftless_model::{Meter, Millis, ObjectVersion, Usage};
 
 use crate::{Error, Listed, ObjectMeta, Objects, Result, Written};
 
@@ -12,9 +12,23 @@ use crate::{Error, Listed, ObjectMeta, Objects, Result, Written};
 #[derive(Debug, Default)]
 pub struct MemoryObjects {
     versions: Mutex<BTreeMap<String, Vec<(Millis, Bytes)>>>,
+    meter: Meter,
 }
 
+/// Objects of a page of S3's listings.
+const PAGE: usize = 1_000;
+
 impl MemoryObjects {
+    /// Counts what S3 would bill, and bytes that are read.
+    #[must_use]
+    pub fn metered(self, meter: Meter) -> Self {
+        Self { meter, ..self }
+    }
+
+    fn asks(&self, gets: u64, puts: u64, bytes: usize) {
+        self.meter.count(Usage { gets, puts, bytes: bytes as u64, ..Usage::default() });
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<(Millis, Bytes)>>> {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,6 +81,7 @@ fn unversioned(mut found: ObjectMeta) -> ObjectMeta {
 #[async_trait]
 impl Objects for MemoryObjects {
     async fn head(&self, key: &str, version_id: Option<&str>) -> Result<ObjectMeta> {
+        self.asks(1, 0, 0);
         Ok(self.find(key, version_id)?.0)
     }
 
@@ -77,14 +92,19 @@ impl Objects for MemoryObjects {
         }
         let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
         let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
+        // Nothing is asked for what is empty.
+        self.asks(u64::from(start < end), 0, end - start);
         Ok(bytes.slice(start..end))
     }
 
     async fn read(&self, key: &str) -> Result<Bytes> {
-        Ok(self.find(key, None)?.1)
+        let found = self.find(key, None)?.1;
+        self.asks(1, 0, found.len());
+        Ok(found)
     }
 
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Written> {
+        self.asks(0, 1, 0);
         let mut all = self.lock();
         if all.contains_key(key) {
             return Ok(Written::Existed);
@@ -94,12 +114,14 @@ impl Objects for MemoryObjects {
     }
 
     async fn list(&self, prefix: &str) -> Result<Listed> {
-        Ok(self
+        let found: Listed = self
             .lock()
             .range(prefix.to_owned()..)
             .take_while(|(k, _)| k.starts_with(prefix))
             .filter_map(|(k, v)| v.last().map(|last| unversioned(meta(k, v.len() - 1, last))))
-            .collect())
+            .collect();
+        self.asks(0, found.len().div_ceil(PAGE).max(1) as u64, 0);
+        Ok(found)
     }
 
     async fn delete(&self, key: &str) -> Result<()> {

@@ -8,7 +8,7 @@ use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use driftless_model::{Millis, ObjectVersion};
+use driftless_model::{Meter, Millis, ObjectVersion, Usage};
 
 use crate::{Error, Listed, ObjectMeta, Objects, Result, Written};
 
@@ -28,13 +28,29 @@ const NULL_VERSION: &str = "null";
 pub struct S3Objects {
     client: Client,
     bucket: String,
+    meter: Meter,
 }
 
 impl S3Objects {
     /// The bucket as seen through the client.
     #[must_use]
     pub fn new(client: Client, bucket: impl Into<String>) -> Self {
-        Self { client, bucket: bucket.into() }
+        Self { client, bucket: bucket.into(), meter: Meter::default() }
+    }
+
+    /// Counts requests, and bytes that are read. A request counts when it is made, whatever its answer.
+    #[must_use]
+    pub fn metered(self, meter: Meter) -> Self {
+        Self { meter, ..self }
+    }
+
+    fn asks(&self, gets: u64, puts: u64) {
+        self.meter.count(Usage { gets, puts, ..Usage::default() });
+    }
+
+    fn has_read(&self, bytes: Bytes) -> Bytes {
+        self.meter.count(Usage { bytes: bytes.len() as u64, ..Usage::default() });
+        bytes
     }
 
     fn error<E>(
@@ -98,6 +114,7 @@ fn etag(quoted: Option<&str>) -> String {
 #[async_trait]
 impl Objects for S3Objects {
     async fn head(&self, key: &str, version_id: Option<&str>) -> Result<ObjectMeta> {
+        self.asks(1, 0);
         let request = self.client.head_object().bucket(&self.bucket).key(key);
         let found = request
             .set_version_id(version_id.map(ToOwned::to_owned))
@@ -120,6 +137,7 @@ impl Objects for S3Objects {
         if range.start >= end {
             return Ok(Bytes::new());
         }
+        self.asks(1, 0);
         let version = object.version_id.as_deref();
         let pinned = version.is_some_and(|v| v != NULL_VERSION);
         let answer = self
@@ -135,15 +153,16 @@ impl Objects for S3Objects {
             .await
             .map_err(|e| self.error("GetObject", &object.key, version, &e))?;
         let ranged = answer.content_range.is_some();
-        let bytes = whole(answer.body).await?;
+        let bytes = self.has_read(whole(answer.body).await?);
         // HTTP lets a server ignore `Range` and answer the whole (RFC 9110 §14.2). S3 does not; stand-ins for it do.
         Ok(if ranged { bytes } else { slice(&bytes, range.start..end) })
     }
 
     async fn read(&self, key: &str) -> Result<Bytes> {
+        self.asks(1, 0);
         let request = self.client.get_object().bucket(&self.bucket).key(key);
         let answer = request.send().await.map_err(|e| self.error("GetObject", key, None, &e))?;
-        whole(answer.body).await
+        Ok(self.has_read(whole(answer.body).await?))
     }
 
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Written> {
@@ -153,6 +172,7 @@ impl Objects for S3Objects {
             .with_jitter()
             .build();
         loop {
+            self.asks(0, 1);
             let request = self.client.put_object().bucket(&self.bucket).key(key).if_none_match("*");
             let Err(error) = request.body(bytes.clone().into()).send().await else { return Ok(Written::Created) };
             match error.raw_response().map(|r| r.status().as_u16()) {
@@ -172,6 +192,7 @@ impl Objects for S3Objects {
         let mut pages = request.into_paginator().send();
         let mut listed = Listed::new();
         while let Some(page) = pages.next().await {
+            self.asks(0, 1);
             let page = page.map_err(|e| self.error("ListObjectsV2", prefix, None, &e))?;
             listed.extend(page.contents.unwrap_or_default().into_iter().filter_map(|found| {
                 Some(ObjectMeta {

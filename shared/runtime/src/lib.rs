@@ -26,6 +26,7 @@ mod secrets;
 mod serve;
 mod stage;
 mod telemetry;
+mod usage;
 
 pub use clients::Clients;
 pub use clock::{SystemClock, UlidTokens};
@@ -40,3 +41,4 @@ pub use secrets::{SecretError, SecretStore, SecretsManager};
 pub use serve::{Function, Service, start};
 pub use stage::{InvalidStage, Stage};
 pub use telemetry::start_logging;
+pub use usage::{meter, tell_usage};

@@ -1,9 +1,9 @@
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use driftless_delivery::{Batch, BatchResponse, Handler, Queue, Record, RejectSink, Verdict, drive_batch, records};
-use driftless_model::{Clock, Millis};
+use driftless_model::{Clock, Meter, Millis, Usage};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 
@@ -31,6 +31,8 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// For the loop's own metrics.
     pub metrics: Arc<Metrics>,
+    /// Counts what each message uses.
+    pub meter: Meter,
 }
 
 /// Runs a function until Lambda stops it: starts the logs, builds the service, then answers invocations.
@@ -59,25 +61,47 @@ where
         return Err(InitError::NotLambda.into());
     }
     let service = Arc::new(build().await?);
+    // Starting is billed too; the first invocation pays for it.
+    let starting = Arc::new(Mutex::new(service.meter.take()));
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
-        let service = Arc::clone(&service);
+        let (service, starting) = (Arc::clone(&service), Arc::clone(&starting));
         async move {
             let at = Millis(i64::try_from(event.context.deadline).unwrap_or(i64::MAX));
-            service.invoke(event.payload, at).await
+            service.invoke(event.payload, at, once(&starting)).await
         }
     }))
     .await
 }
 
-/// Passes the deadline on to each message.
+/// What is there, once.
+fn once(usage: &Mutex<Usage>) -> Usage {
+    core::mem::take(&mut *usage.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// What any message uses of its queue: being received and deleted.
+const MESSAGE: Usage = Usage::of([0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+
+/// Passes the deadline on to each message, and begins to count what it uses. The messages of an invocation are worked off one
+/// after the other, so its time divides among them; the invocation itself, and starting, are the first one's.
 struct Until<'a> {
     function: &'a dyn Function,
     deadline: Deadline,
+    meter: &'a Meter,
+    first: Mutex<Usage>,
+}
+
+impl<'a> Until<'a> {
+    fn new(service: &'a Service, deadline: Deadline, starting: Usage) -> Self {
+        let first = Mutex::new(starting + Usage { invocations: 1, ..Usage::default() });
+        Self { function: &*service.function, deadline, meter: &service.meter, first }
+    }
 }
 
 #[async_trait]
 impl Handler for Until<'_> {
     async fn handle(&self, body: &str, record: &Record) -> Verdict {
+        self.meter.begin();
+        self.meter.count(once(&self.first) + MESSAGE);
         self.function.message(body, record, self.deadline).await
     }
 }
@@ -85,10 +109,11 @@ impl Handler for Until<'_> {
 impl Service {
     /// One invocation. An event that does not come from a queue (`cargo lambda invoke` with a bare message or S3 event) is taken
     /// as the body of one message, and then a failure is the answer.
-    async fn invoke(&self, event: Value, at: Millis) -> Result<BatchResponse, Diagnostic> {
+    async fn invoke(&self, event: Value, at: Millis, starting: Usage) -> Result<BatchResponse, Diagnostic> {
         let deadline = Deadline::new(self.clock.now(), at);
+        let handler = Until::new(self, deadline, starting);
         let Some(records) = records(&event) else {
-            return self.invoke_by_hand(&event, deadline).await;
+            return self.invoke_by_hand(&event, &handler).await;
         };
         let queue_url = self.common.queue_url(records.first().map_or("", |r| &r.queue));
         let batch = Batch {
@@ -99,14 +124,14 @@ impl Service {
             clock: &*self.clock,
             stop_at: deadline.stop_at,
         };
-        let response = drive_batch(batch, &Until { function: &*self.function, deadline }).await;
+        let response = drive_batch(batch, &handler).await;
         if !response.failed.is_empty() {
             self.metrics.put(Metric::MessagesFailed, response.failed.len() as u64);
         }
         Ok(response)
     }
 
-    async fn invoke_by_hand(&self, event: &Value, deadline: Deadline) -> Result<BatchResponse, Diagnostic> {
+    async fn invoke_by_hand(&self, event: &Value, handler: &Until<'_>) -> Result<BatchResponse, Diagnostic> {
         let record = Record {
             message_id: "by-hand".to_owned(),
             receipt: String::new(),
@@ -117,7 +142,7 @@ impl Service {
         let failed = |error_type: &str, error_message: String| {
             Err(Diagnostic { error_type: format!("Driftless.{error_type}"), error_message })
         };
-        match self.function.message(&event.to_string(), &record, deadline).await {
+        match handler.handle(&event.to_string(), &record).await {
             Verdict::Done => Ok(BatchResponse::default()),
             Verdict::Reject { reason } => failed("Rejected", reason),
             Verdict::Retry { .. } => {
@@ -168,12 +193,11 @@ mod tests {
         }
     }
 
-    fn invoke(event: Value) -> (Result<Value, Diagnostic>, Vec<String>) {
+    fn service(function: Arc<dyn Function>, log: &Arc<dyn Deltalog>) -> Service {
         let clock: Arc<dyn Clock> = Arc::new(At);
-        let log: Arc<dyn Deltalog> = Arc::new(MemoryDeltalog::default());
         let url = |name: &str| format!("http://127.0.0.1:4566/000000000000/{name}");
-        let service = Service {
-            function: Arc::new(Sweeps),
+        Service {
+            function,
             common: Common {
                 stage: Stage::default(),
                 table: "t".into(),
@@ -183,12 +207,18 @@ mod tests {
                 janitor_queue_url: url("driftless-dev-janitor"),
             },
             queue: Arc::new(MemoryQueue::new(Arc::clone(&clock))),
-            rejects: Arc::new(DeltalogRejects::new(Arc::clone(&log), Arc::clone(&clock))),
+            rejects: Arc::new(DeltalogRejects::new(Arc::clone(log), Arc::clone(&clock))),
             metrics: Arc::new(Metrics::new(Stage::default(), "janitor", Arc::clone(&clock), std::io::sink())),
             clock,
-        };
+            meter: Meter::default(),
+        }
+    }
+
+    fn invoke(event: Value) -> (Result<Value, Diagnostic>, Vec<String>) {
+        let log: Arc<dyn Deltalog> = Arc::new(MemoryDeltalog::default());
+        let service = service(Arc::new(Sweeps), &log);
         block_on(async {
-            let answer = service.invoke(event, Millis(1_030_000)).await;
+            let answer = service.invoke(event, Millis(1_030_000), Usage::default()).await;
             let kept = log.input_rejects("driftless-dev-janitor").await.unwrap();
             (answer.map(|a| serde_json::to_value(a).unwrap()), kept.into_iter().map(|r| r.subject).collect())
         })
@@ -210,6 +240,38 @@ mod tests {
         let (answer, kept) = invoke(event);
         assert_eq!(answer, Ok(json!({"batchItemFailures": [{"itemIdentifier": "m2"}]})));
         assert_eq!(kept, ["message m3"]);
+    }
+
+    /// Uses one get a message, and remembers what it was charged with.
+    #[derive(Default)]
+    struct Charged {
+        meter: Mutex<Option<Meter>>,
+        taken: Mutex<Vec<Usage>>,
+    }
+    #[async_trait]
+    impl Function for Charged {
+        async fn message(&self, _: &str, _: &Record, _: Deadline) -> Verdict {
+            let meter = self.meter.lock().unwrap().clone().unwrap();
+            meter.count(Usage { gets: 1, ..Usage::default() });
+            self.taken.lock().unwrap().push(meter.take());
+            meter.count(Usage { puts: 100, ..Usage::default() });
+            Verdict::Done
+        }
+    }
+
+    #[test]
+    fn each_message_pays_for_itself_and_the_first_for_the_invocation_and_the_start() {
+        let log: Arc<dyn Deltalog> = Arc::new(MemoryDeltalog::default());
+        let charged = Arc::new(Charged::default());
+        let service = service(Arc::clone(&charged) as Arc<dyn Function>, &log);
+        *charged.meter.lock().unwrap() = Some(service.meter.clone());
+        let sweep = r#"{"v":1,"kind":"sweep"}"#;
+        let event = json!({"Records": [record("m1", sweep), record("m2", sweep)]});
+        let starting = Usage { compute: 7, ..Usage::default() };
+        block_on(service.invoke(event, Millis(1_030_000), starting)).unwrap();
+        let second = Usage { gets: 1, ..MESSAGE };
+        let taken = charged.taken.lock().unwrap();
+        assert_eq!(*taken, [Usage { invocations: 1, compute: 7, ..second }, second]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use driftless_deltalog::{Deltalog, MemoryDeltalog};
 use driftless_fn_ingest::{Ingest, IngestFunction};
 use driftless_fn_planner::PlannerFunction;
 use driftless_fn_planner::plan::Planner;
-use driftless_model::{Clock, DatasetId, Millis, ObjectVersion, SyncId, Tokens};
+use driftless_model::{Clock, DatasetId, InTurn, Meter, Millis, ObjectVersion, SyncId, Tokens};
 use driftless_objects::{MemoryObjects, Objects};
 use driftless_runtime::{Deadline, Function, Metrics};
 use driftless_snapshot::{HashKey, Limits, Report, Source, View, ViewSpec};
@@ -72,6 +72,8 @@ impl Stage {
             tokens: Arc::clone(&tokens),
             hash_key: hash_key(),
             limits: Limits::default(),
+            lanes: Arc::new(InTurn::cut_in(2)),
+            meter: Meter::default(),
         };
         let planner = Planner {
             log: Arc::clone(&log) as Arc<dyn Deltalog>,
@@ -81,6 +83,7 @@ impl Stage {
             tokens,
             hash_key: hash_key(),
             limits: Limits::default(),
+            meter: Meter::default(),
             ingest_queue: "memory:ingest".to_owned(),
             janitor_queue: "memory:janitor".to_owned(),
         };
@@ -249,8 +252,12 @@ impl Stage {
         let config = block_on(driftless_state::documents::sync(self.objects.as_ref(), &entry)).expect("stored");
         let (spec, erased, limits) = (ViewSpec::from(&config), BTreeSet::new(), Limits::default());
         let source = Source { objects: &objects, parts: &parts, limits: &limits };
-        let digested =
-            block_on(driftless_snapshot::digest(source, &[View { spec: &spec, erased: &erased }], &hash_key()));
+        let digested = block_on(driftless_snapshot::digest(
+            source,
+            &[View { spec: &spec, erased: &erased }],
+            &hash_key(),
+            &InTurn::cut_in(2),
+        ));
         digested.expect("a good snapshot").pop().expect("one view").expect("a good view").report
     }
 }

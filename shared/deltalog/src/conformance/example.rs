@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use driftless_model::{
     AttrHash, Identifier, KeyHash, Millis, ObjectVersion, Operation, RecordKey, RowOutcome, RunId, SnapshotOrder,
-    SnapshotRef, SyncId, Token,
+    SnapshotRef, SyncId, Token, Usage,
 };
 
 use crate::Deltalog;
@@ -181,6 +181,7 @@ pub(super) fn run(name: &str, id: &str) -> Run {
         deadline: Millis(20),
         committed_at: None,
         result: None,
+        usage: Usage { read_units: 5, ..Usage::default() },
     }
 }
 
@@ -208,6 +209,7 @@ pub(super) fn outcome(exceptions: impl IntoIterator<Item = (u32, RowOutcome)>) -
         remote_ids: BTreeMap::from([(1, "remote-1".into())]),
         requests: 3,
         at: Millis(30),
+        usage: Usage { write_units: 2, ..Usage::default() },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::AttributeValue;
 use driftless_model::{SyncId, Token};
 
 use super::DynamoDeltalog;
@@ -28,7 +28,7 @@ impl DynamoDeltalog {
                 return Ok(Swap::Done);
             }
             let change = fold_change(&head, &folded, fold)?;
-            match self.table.update(UPDATE, &key::head(sync), change, ReturnValue::None).await? {
+            match self.update_head(sync, change, false).await? {
                 Write::Done(_) => return Ok(Swap::Done),
                 // Our own write, a lost race, or (where the maps are replaced) an ingest in between: look again.
                 Write::Refused(item) => stored = item.map(|item| decode(sync, &item)).transpose()?,
@@ -59,7 +59,7 @@ impl DynamoDeltalog {
             for (at, raw) in gone {
                 change = change.value(&format!(":r{at}"), raw);
             }
-            stored = match self.table.update(UPDATE, &key::head(sync), change, ReturnValue::AllNew).await? {
+            stored = match self.update_head(sync, change, true).await? {
                 Write::Done(item) => Some(item),
                 Write::Refused(item) => item,
             };

@@ -4,7 +4,7 @@
 //! `versions` and `holds` are maps and `delivered` and `retired` are lists, so that every write touches only its own
 //! entries and writers that need not exclude each other do not.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::AttributeValue;
 use driftless_model::{Millis, RunId, SnapshotRef, SyncId, Token};
 
 use super::DynamoDeltalog;
@@ -12,6 +12,7 @@ use super::attribute::{Attributes, Reader, json, malformed, n, s};
 use super::failure::Operation;
 use super::key;
 use super::table::{Change, Write};
+use super::usage::{decode_account, encode_account};
 use crate::Result;
 use crate::head::{Append, Attention, ConfigStamp, DeliveredRun, Head, HeadGuard, Hold, Swap, transition};
 
@@ -29,7 +30,7 @@ fn optional<const N: usize>(attributes: [(&str, Option<AttributeValue>); N]) -> 
     attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-fn encode(head: &Head) -> Result<Attributes> {
+pub(super) fn encode(head: &Head) -> Result<Attributes> {
     let texts = |list: Vec<Result<AttributeValue>>| list.into_iter().collect::<Result<_>>().map(AttributeValue::L);
     let versions = head.versions.iter().map(|(v, e)| Ok((v.to_string(), json(e)?))).collect::<Result<_>>()?;
     let holds = head.holds.iter().map(|(v, h)| (v.to_string(), hold_value(h))).collect();
@@ -54,6 +55,7 @@ fn encode(head: &Head) -> Result<Attributes> {
         ("last_succeeded_at", head.last_succeeded_at.map(|at| n(at.0))),
         ("attention", head.attention.as_ref().map(json).transpose()?),
     ]));
+    item.extend(encode_account(&head.account));
     Ok(item)
 }
 
@@ -80,6 +82,7 @@ pub(super) fn decode(sync: &SyncId, item: &Attributes) -> Result<Head> {
         retired: r.json_list("retired")?,
         last_succeeded_at: r.opt_number("last_succeeded_at")?.map(Millis),
         attention: r.opt_json("attention")?,
+        account: decode_account(item),
     })
 }
 
@@ -124,7 +127,7 @@ impl DynamoDeltalog {
         change: Change,
         to: impl FnOnce(&Head) -> Option<Head> + Send,
     ) -> Result<Swap> {
-        match self.table.update(UPDATE, &key::head(sync), change, ReturnValue::None).await? {
+        match self.update_head(sync, change, false).await? {
             Write::Done(_) => Ok(Swap::Done),
             Write::Refused(None) => Ok(Swap::Lost),
             Write::Refused(Some(item)) => {
@@ -284,20 +287,8 @@ mod tests {
     use super::*;
     use crate::conformance::example;
 
-    /// As the service counts: names and texts in bytes, numbers by their digits, three bytes a list or map and one an entry.
-    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>
-    fn size(value: &AttributeValue) -> usize {
-        match value {
-            AttributeValue::S(text) => text.len(),
-            AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
-            AttributeValue::M(map) => 3 + map.iter().map(|(name, v)| name.len() + size(v) + 1).sum::<usize>(),
-            AttributeValue::L(list) => 3 + list.iter().map(|v| size(v) + 1).sum::<usize>(),
-            _ => 1,
-        }
-    }
-
     fn bytes(head: &Head) -> usize {
-        encode(head).unwrap().iter().map(|(name, value)| name.len() + size(value)).sum()
+        super::super::units::item_size(&encode(head).unwrap())
     }
 
     #[test]

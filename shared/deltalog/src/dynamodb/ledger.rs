@@ -23,7 +23,7 @@ const CALL: Operation = Operation {
     remedy: "configure smaller batches for the destination",
 };
 
-fn encode_run(run: &Run) -> Result<Attributes> {
+pub(super) fn encode_run(run: &Run) -> Result<Attributes> {
     Ok(key::run(&run.sync, &run.id).item([("state", s(run.state.name())), ("run", json(run)?)]))
 }
 
@@ -31,7 +31,7 @@ fn decode_run(item: &Attributes) -> Result<Run> {
     Reader::new(item, "a run").json("run")
 }
 
-fn encode_call(sync: &SyncId, call: &Call) -> Result<Attributes> {
+pub(super) fn encode_call(sync: &SyncId, call: &Call) -> Result<Attributes> {
     let mut item = key::call(sync, &call.run, call.number).item([
         ("phase", n(call.phase)),
         ("operation", json(&call.operation)?),

@@ -30,7 +30,7 @@ fn op_name(op: ChangeOp) -> &'static str {
     }
 }
 
-fn encode(partition: &LogPartition, spread: bool, item: &LogItem) -> Result<Attributes> {
+pub(super) fn encode(partition: &LogPartition, spread: bool, item: &LogItem) -> Result<Attributes> {
     let mut attributes = key::log_item(partition, spread, item.key_hash).item([
         ("key", s(item.key.as_str())),
         ("op", s(op_name(item.op))),

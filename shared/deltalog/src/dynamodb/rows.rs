@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use driftless_model::{Millis, RowOutcome};
+use driftless_model::{Millis, RowOutcome, Usage};
 use serde::{Deserialize, Serialize};
 
 use super::attribute::{Reader, json};
@@ -21,6 +21,8 @@ struct Packed {
     remote_ids: BTreeMap<u32, String>,
     requests: u32,
     at: Millis,
+    #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+    usage: Usage,
 }
 
 fn pack(rows: impl Iterator<Item = u32>) -> Ranges {
@@ -62,6 +64,7 @@ pub(super) fn outcome_value(outcome: &CallOutcome) -> Result<AttributeValue> {
         remote_ids: outcome.remote_ids.clone(),
         requests: outcome.requests,
         at: outcome.at,
+        usage: outcome.usage,
     })
 }
 
@@ -75,6 +78,7 @@ pub(super) fn read_outcome(r: Reader<'_>, name: &str) -> Result<Option<CallOutco
         remote_ids: packed.remote_ids,
         requests: packed.requests,
         at: packed.at,
+        usage: packed.usage,
     }))
 }
 
@@ -92,10 +96,15 @@ mod tests {
         let mut exceptions: BTreeMap<_, _> = (0..10_000).map(|row| (row, rejected.clone())).collect();
         exceptions.insert(77, named);
         exceptions.insert(u32::MAX, Outcome::Unknown.into());
-        let outcome =
-            CallOutcome { exceptions, remote_ids: BTreeMap::from([(3, "id-3".into())]), requests: 9, at: Millis(5) };
+        let outcome = CallOutcome {
+            exceptions,
+            remote_ids: BTreeMap::from([(3, "id-3".into())]),
+            requests: 9,
+            at: Millis(5),
+            usage: Usage::of([7; 10]),
+        };
         let value = outcome_value(&outcome).unwrap();
-        assert!(value.as_s().unwrap().len() < 400);
+        assert!(value.as_s().unwrap().len() < 480);
         let item = Attributes::from([("outcome".to_owned(), value)]);
         assert_eq!(read_outcome(Reader::new(&item, "a call"), "outcome").unwrap(), Some(outcome));
     }

@@ -7,15 +7,18 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    DeleteRequest, PutRequest, ReturnValue, ReturnValuesOnConditionCheckFailure, WriteRequest,
+    ConsumedCapacity, DeleteRequest, PutRequest, ReturnConsumedCapacity, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, WriteRequest,
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
+use driftless_model::{Meter, Usage};
 use futures::{TryStreamExt, stream};
 
 use super::attribute::Attributes;
 use super::failure::{Operation, failure};
 use super::key::{Key, PK, SK};
 use super::limits::{BATCH_WRITE_ITEMS, PARALLEL_BATCHES, UNPROCESSED_RETRIES};
+use super::units::{consumed, item_size, read_units, write_units};
 use crate::{Error, Result};
 
 /// The table and how it is reached.
@@ -23,6 +26,8 @@ use crate::{Error, Result};
 pub(crate) struct Table {
     pub(crate) client: Client,
     pub(crate) name: String,
+    /// Counts the units that requests take.
+    pub(crate) meter: Meter,
 }
 
 /// The answer to a conditional write.
@@ -82,6 +87,13 @@ impl Change {
         self
     }
 
+    /// Makes further assignments, before all others.
+    pub(crate) fn also(mut self, assignments: &str) -> Self {
+        let rest = self.update.strip_prefix("SET ").map(|rest| format!(", {rest}"));
+        self.update = format!("SET {assignments}{}", rest.unwrap_or_else(|| format!(" {}", self.update)));
+        self
+    }
+
     pub(crate) fn value(mut self, name: &str, value: aws_sdk_dynamodb::types::AttributeValue) -> Self {
         self.values.insert(name.to_owned(), value);
         self
@@ -92,11 +104,34 @@ impl Change {
     }
 }
 
+/// Every request asks what it takes.
+const ASK: ReturnConsumedCapacity = ReturnConsumedCapacity::Total;
+
 impl Table {
+    /// Counts a read: what the service said, else by the size of what came.
+    fn has_read(&self, said: Option<&ConsumedCapacity>, bytes: usize) {
+        let read_units = consumed(said).unwrap_or_else(|| read_units(bytes));
+        self.meter.count(Usage { read_units, ..Usage::default() });
+    }
+
+    /// Counts writes: what the service said, else the units that we worked out.
+    pub(crate) fn has_written<'a>(&self, said: impl IntoIterator<Item = &'a ConsumedCapacity>, otherwise: u64) {
+        let write_units = consumed(said).unwrap_or(otherwise);
+        self.meter.count(Usage { write_units, ..Usage::default() });
+    }
+
+    /// A refused write takes what a write of the item that is there would: the service does not say it.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html>
+    fn was_refused(&self, item: Option<&Attributes>) {
+        self.has_written(None, write_units(item.map_or(0, item_size)));
+    }
+
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Attributes>> {
         let request = self.client.get_item().table_name(&self.name).set_key(Some(key.attributes()));
-        let answer = request.consistent_read(true).send().await;
-        Ok(answer.map_err(|e| failure(Operation::small("GetItem"), &self.name, &e))?.item)
+        let answer = request.consistent_read(true).return_consumed_capacity(ASK).send().await;
+        let answer = answer.map_err(|e| failure(Operation::small("GetItem"), &self.name, &e))?;
+        self.has_read(answer.consumed_capacity(), answer.item().map_or(0, item_size));
+        Ok(answer.item)
     }
 
     /// Puts an item, unconditionally if the condition is empty.
@@ -107,6 +142,7 @@ impl Table {
         condition: &str,
         values: Attributes,
     ) -> Result<Write> {
+        let bytes = item_size(&item);
         let request = self.client.put_item().table_name(&self.name).set_item(Some(item));
         let conditional = (!condition.is_empty()).then(|| condition.to_owned());
         let answer = request
@@ -116,12 +152,17 @@ impl Table {
                 conditional.is_some().then_some(ReturnValuesOnConditionCheckFailure::AllOld),
             )
             .set_condition_expression(conditional)
+            .return_consumed_capacity(ASK)
             .send()
             .await;
         match answer {
-            Ok(_) => Ok(Write::Done(Attributes::new())),
+            Ok(done) => {
+                self.has_written(done.consumed_capacity(), write_units(bytes));
+                Ok(Write::Done(Attributes::new()))
+            }
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(refused)) => {
+                    self.was_refused(refused.item());
                     Ok(Write::Refused(refused.item().cloned()))
                 }
                 _ => Err(failure(operation, &self.name, &error)),
@@ -149,12 +190,17 @@ impl Table {
             .condition_expression(change.condition)
             .return_values(returned)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ASK)
             .send()
             .await;
         match answer {
-            Ok(done) => Ok(Write::Done(done.attributes.unwrap_or_default())),
+            Ok(done) => {
+                self.has_written(done.consumed_capacity(), 1);
+                Ok(Write::Done(done.attributes.unwrap_or_default()))
+            }
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    self.was_refused(refused.item());
                     Ok(Write::Refused(refused.item().cloned()))
                 }
                 _ => Err(failure(operation, &self.name, &error)),
@@ -164,8 +210,10 @@ impl Table {
 
     pub(crate) async fn delete(&self, key: &Key) -> Result<()> {
         let request = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
-        let answer = request.send().await;
-        answer.map(|_| ()).map_err(|e| failure(Operation::small("DeleteItem"), &self.name, &e))
+        let answer = request.return_consumed_capacity(ASK).send().await;
+        let done = answer.map_err(|e| failure(Operation::small("DeleteItem"), &self.name, &e))?;
+        self.has_written(done.consumed_capacity(), 1);
+        Ok(())
     }
 
     /// The items of a partition, all pages, read consistently.
@@ -192,9 +240,11 @@ impl Table {
                 .set_limit(missing.and_then(|m| i32::try_from(m).ok()))
                 .set_exclusive_start_key(from.take())
                 .consistent_read(true)
+                .return_consumed_capacity(ASK)
                 .send()
                 .await
                 .map_err(|e| failure(Operation::small("Query"), &self.name, &e))?;
+            self.has_read(answer.consumed_capacity(), answer.items().iter().map(item_size).sum());
             items.extend(answer.items.unwrap_or_default());
             from = answer.last_evaluated_key;
             if from.is_none() || range.limit.is_some_and(|l| items.len() >= l) {
@@ -238,8 +288,13 @@ impl Table {
             .with_jitter()
             .build();
         loop {
+            let asked = units_of(&batch);
             let request = self.client.batch_write_item().request_items(&self.name, batch);
-            let answer = request.send().await.map_err(|e| failure(operation, &self.name, &e))?;
+            let answer = request.return_consumed_capacity(ASK).send().await;
+            let answer = answer.map_err(|e| failure(operation, &self.name, &e))?;
+            let left =
+                answer.unprocessed_items().and_then(|left| left.get(&self.name)).map_or(0, |left| units_of(left));
+            self.has_written(answer.consumed_capacity(), asked.saturating_sub(left));
             batch = answer.unprocessed_items.and_then(|mut left| left.remove(&self.name)).unwrap_or_default();
             if batch.is_empty() {
                 return Ok(());
@@ -266,6 +321,11 @@ impl<I: Iterator<Item = Result<WriteRequest>>> Iterator for Batches<I> {
             batch => Some(batch),
         }
     }
+}
+
+/// What the writes of a batch take; a deletion as if its item were small.
+fn units_of(batch: &[WriteRequest]) -> u64 {
+    batch.iter().map(|w| write_units(w.put_request().map_or(0, |put| item_size(put.item())))).sum()
 }
 
 fn put_request(item: Attributes) -> Result<WriteRequest> {

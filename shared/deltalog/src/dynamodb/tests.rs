@@ -8,10 +8,11 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, S
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
+use driftless_model::Meter;
 use serde_json::{Value, json};
 
 use super::DynamoDeltalog;
-use crate::{Deltalog, Error, conformance};
+use crate::{Deltalog, Error, MemoryDeltalog, Metered, conformance};
 
 fn config() -> aws_sdk_dynamodb::config::Builder {
     Config::builder()
@@ -93,6 +94,18 @@ async fn dynamodb_as_emulated_agrees_with_the_store_in_memory() {
         for seed in 1..=12 {
             conformance::model::agrees(&store, seed, 200).await;
         }
+    }
+}
+
+/// What the service says that requests took is what is worked out for the store in memory, for the requests that grow.
+#[tokio::test]
+async fn dynamodb_as_emulated_bills_what_is_worked_out() {
+    let Some(store) = emulated("units").await else { return };
+    let (said, worked_out) = (Meter::default(), Meter::default());
+    let store = store.metered(said.clone());
+    let memory = Metered::new(Arc::new(MemoryDeltalog::default()), worked_out.clone());
+    for (store, meter) in [(&store as &dyn Deltalog, &said), (&memory, &worked_out)] {
+        conformance::units::of_an_ingest_and_a_run(store, meter).await;
     }
 }
 

@@ -1,7 +1,9 @@
 //! The two writes of the head that another item takes part in: activation claims the tick, erasure puts the tombstone.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
 use driftless_model::{DatasetId, KeyHash, RunId, SyncId};
 
 use super::DynamoDeltalog;
@@ -99,11 +101,20 @@ impl DynamoDeltalog {
             .client
             .transact_write_items()
             .transact_items(TransactWriteItem::builder().update(head).build())
-            .transact_items(TransactWriteItem::builder().put(put).build());
-        let Err(error) = request.send().await else { return Ok(Swap::Done) };
+            .transact_items(TransactWriteItem::builder().put(put).build())
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let error = match request.send().await {
+            Ok(done) => {
+                self.table.has_written(done.consumed_capacity(), 4);
+                return Ok(Swap::Done);
+            }
+            Err(error) => error,
+        };
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
             return Err(failure(OPERATION, &self.table.name, &error));
         };
+        // Both items were prepared before one was refused; the service does not say what that took.
+        self.table.has_written(None, 4);
         let reasons = cancelled.cancellation_reasons();
         let codes: Vec<_> = reasons.iter().filter_map(|r| r.code()).filter(|c| *c != "None").collect();
         if codes.contains(&"ValidationError") {

@@ -11,7 +11,7 @@ use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{Append, Swap, VersionEntry, VersionKind};
 use driftless_deltalog::item::{ChangeOp, LogItem};
 use driftless_fn_connector::{Delivered, Delivery, SharedBudget, Sleep, Timing};
-use driftless_fn_ingest::Ingest;
+use driftless_fn_ingest::{Bulk, Ingest};
 use driftless_fn_janitor::{Janitor, Keeping};
 use driftless_fn_planner::plan::{Planned, Planner, Request};
 use driftless_model::{Clock, DestinationId, IdentifierSet, KeyHash, Millis, RecordKey, SyncId, Tokens};
@@ -36,6 +36,7 @@ pub(crate) struct Ports {
     pub(crate) ghosts: Arc<Ghosts>,
     pub(crate) steps: Steps,
     pub(crate) keeping: Keeping,
+    pub(crate) bulk: Bulk,
     /// No head is swapped after this.
     pub(crate) stop_at: Millis,
 }
@@ -90,6 +91,7 @@ impl Ports {
             tokens: Arc::clone(&self.tokens),
             hash_key: hash_key(),
             limits: Limits::default(),
+            bulk: self.bulk,
         }
     }
 
@@ -288,7 +290,7 @@ impl Ports {
         if let Some((_, Some(s))) = states.get(&k) {
             return Ok(s.identifiers.clone());
         }
-        let rows = state.base_rows(&BTreeSet::from([k])).await?;
-        Ok(rows.into_values().next().map(|r| r.identifiers).unwrap_or_default())
+        let rows = state.untouched(&BTreeSet::from([k])).await?;
+        Ok(rows.into_values().next().map(|(_, identifiers)| identifiers).unwrap_or_default())
     }
 }

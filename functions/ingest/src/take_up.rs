@@ -14,6 +14,7 @@ use driftless_objects::Objects;
 use driftless_snapshot::{Digested, HashKey, Limits, Report, Source, View, ViewError, ViewSpec};
 use driftless_state::{SyncState, Touched, documents, names};
 
+use crate::bulk::Bulk;
 use crate::error::Error;
 use crate::guards;
 use driftless_snapshot::locate::dated;
@@ -58,14 +59,16 @@ pub struct Ingest {
     pub hash_key: HashKey,
     /// What a snapshot's files may ask for.
     pub limits: Limits,
+    /// When a version is a bulk version.
+    pub bulk: Bulk,
 }
 
 /// A sync that wants the snapshot, as read at the start of an attempt.
-struct Candidate {
-    entry: SyncEntry,
+pub(crate) struct Candidate {
+    pub(crate) entry: SyncEntry,
     config: Sync,
-    spec: ViewSpec,
-    head: Head,
+    pub(crate) spec: ViewSpec,
+    pub(crate) head: Head,
     erased: BTreeSet<KeyHash>,
 }
 
@@ -204,26 +207,14 @@ impl Ingest {
             return Ok((swap == Swap::Done).then_some(Taken::Unchanged));
         }
         let held = guards::held(&c.config.guards, members, &changes, &digested.report);
+        if self.bulk.is_needed(&c.head, &changes, members, digested.rows.len() as u64) {
+            return self
+                .append_bulk(c, &state, touched, snapshot, source, digested.rows, &changes, held, deadline)
+                .await;
+        }
         let items = self.items(c, &state, &touched, snapshot, source, &changes).await?;
-        self.swap(c, &state, snapshot, &changes, items, held, deadline).await
-    }
-
-    #[allow(clippy::too_many_arguments)] // the last step of one attempt: everything it found out
-    async fn swap(
-        &self,
-        c: &Candidate,
-        state: &SyncState<'_>,
-        snapshot: &SnapshotRef,
-        changes: &Changes,
-        items: Vec<LogItem>,
-        held: Option<guards::Held>,
-        deadline: Millis,
-    ) -> Result<Option<Taken>, Error> {
-        let version = c.head.version + 1;
-        let token = self.tokens.token();
-        let (sync, incarnation) = (&c.entry.sync, c.entry.incarnation);
         let entry = VersionEntry {
-            token: token.clone(),
+            token: self.tokens.token(),
             kind: VersionKind::Items,
             count: items.len() as u64,
             adds: changes.adds.len() as u64,
@@ -232,14 +223,27 @@ impl Ingest {
             order: snapshot.order.clone(),
             logged_at: self.clock.now(),
         };
-        let partition = state.partition(version, &entry);
+        let partition = state.partition(c.head.version + 1, &entry);
         // Named before the items are written, so that what a dead or losing attempt leaves behind is found and deleted.
         self.log.put_attempt(&partition, self.clock.now()).await?;
         self.log.put_items(&partition, &items).await?;
+        self.swap(c, snapshot, entry, held, deadline).await
+    }
+
+    /// Makes what was written under the entry's token the next version.
+    pub(crate) async fn swap(
+        &self,
+        c: &Candidate,
+        snapshot: &SnapshotRef,
+        entry: VersionEntry,
+        held: Option<guards::Held>,
+        deadline: Millis,
+    ) -> Result<Option<Taken>, Error> {
+        let (version, sync) = (c.head.version + 1, &c.entry.sync);
         let hold = match held {
             None => None,
             Some(held) => {
-                let object = names::hold(sync, incarnation, &token);
+                let object = names::hold(sync, c.entry.incarnation, &entry.token);
                 self.objects.create(&object, driftless_history::encode_holds(&held.keys)?).await?;
                 let count = held.keys.len() as u64;
                 Some(Hold { object, count, reason: held.reason, since: self.clock.now(), approved_at: None })
@@ -254,7 +258,7 @@ impl Ingest {
         Ok((swap == Swap::Done).then_some(taken))
     }
 
-    fn in_time(&self, deadline: Millis) -> Result<(), Error> {
+    pub(crate) fn in_time(&self, deadline: Millis) -> Result<(), Error> {
         if self.clock.now() < deadline { Ok(()) } else { Err(Error::Deadline) }
     }
 
@@ -314,7 +318,7 @@ impl Ingest {
         Ok(items)
     }
 
-    /// Keys and identifiers of the records that left: from the log where it has touched them, else from the history.
+    /// Keys and identifiers of the records that left: from the log where it has touched them, else from what is below it.
     async fn who_left(
         &self,
         state: &SyncState<'_>,
@@ -329,10 +333,7 @@ impl Ingest {
                 _ => drop(in_history.insert(*k)),
             }
         }
-        for (k, row) in state.base_rows(&in_history).await? {
-            let identifiers = row.acknowledged.map_or(row.identifiers, |a| a.identifiers);
-            left.insert(k, (row.key, identifiers));
-        }
+        left.extend(state.untouched(&in_history).await?);
         Ok(left)
     }
 }

@@ -56,6 +56,8 @@ pub struct IngestConfig {
     pub common: Common,
     /// `DRIFTLESS_HASH_SECRET`: name or ARN of the secret that the hashes are keyed with.
     pub hash_secret: String,
+    /// `DRIFTLESS_BULK_CHANGES`: more changes than this are a bulk version. 0: every changed snapshot is one.
+    pub bulk_changes: u64,
 }
 
 impl IngestConfig {
@@ -66,8 +68,9 @@ impl IngestConfig {
     pub fn from_env(env: &dyn EnvSource) -> Result<Self, EnvironmentError> {
         let mut v = Variables::new(env);
         let (common, hash_secret) = (Common::read(&mut v), v.text("DRIFTLESS_HASH_SECRET"));
-        let config = common.zip(hash_secret).map(|(common, hash_secret)| Self { common, hash_secret });
-        v.finish(config)
+        let bulk_changes = v.number("DRIFTLESS_BULK_CHANGES", 0..=1_000_000_000, BULK_CHANGES);
+        let config = common.zip(hash_secret).zip(bulk_changes);
+        v.finish(config.map(|((common, hash_secret), bulk_changes)| Self { common, hash_secret, bulk_changes }))
     }
 }
 
@@ -86,8 +89,10 @@ impl PlannerConfig {
     /// # Errors
     /// As [`IngestConfig::from_env`].
     pub fn from_env(env: &dyn EnvSource) -> Result<Self, EnvironmentError> {
-        let IngestConfig { common, hash_secret } = IngestConfig::from_env(env)?;
-        Ok(Self { common, hash_secret })
+        let mut v = Variables::new(env);
+        let (common, hash_secret) = (Common::read(&mut v), v.text("DRIFTLESS_HASH_SECRET"));
+        let config = common.zip(hash_secret).map(|(common, hash_secret)| Self { common, hash_secret });
+        v.finish(config)
     }
 }
 
@@ -133,6 +138,9 @@ pub struct ConnectorConfig {
 /// A Lambda function runs for at most 15 minutes
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>); a claim must outlive it.
 const LEASE_SECONDS: u64 = 900 + 60;
+
+/// A log item is a write when it is logged and another when it is stamped; beyond a million, a file costs less and takes less time.
+const BULK_CHANGES: u64 = 1_000_000;
 
 /// A quarter of an hour: longer than a message of a default deployment stays with one worker.
 const STALLED_SECONDS: u64 = 900;
@@ -191,6 +199,7 @@ mod tests {
         assert!(!config.allow_private);
         assert_eq!(config.common.queue_url("driftless-dev-to-crm"), "https://sqs.eu/1/driftless-dev-to-crm");
         assert_eq!(IngestConfig::from_env(&complete()).unwrap().hash_secret, "arn:secret");
+        assert_eq!(IngestConfig::from_env(&complete()).unwrap().bulk_changes, 1_000_000);
         assert!(PlannerConfig::from_env(&complete()).is_ok());
         assert!(JanitorConfig::from_env(&complete()).is_ok());
     }

@@ -5,12 +5,12 @@ use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{Head, VersionEntry};
 use driftless_deltalog::item::LogPartition;
 use driftless_history::HistoryFile;
-use driftless_model::{AckRow, AttrHash, KeyHash, Millis, RecordState};
+use driftless_model::{AckRow, AttrHash, IdentifierSet, KeyHash, Millis, RecordKey, RecordState};
 use driftless_objects::Objects;
 
 use crate::{Error, Result};
 
-/// What the residue and the log versions say, aggregated.
+/// What is said of single records since the history or the newest bulk version, aggregated.
 #[derive(Clone, Debug, Default)]
 pub struct Touched {
     /// The newest state of each touched record.
@@ -21,9 +21,9 @@ pub struct Touched {
 
 /// The state of one sync as one read of its head names it.
 pub struct SyncState<'a> {
-    log: &'a dyn Deltalog,
-    objects: &'a dyn Objects,
-    head: &'a Head,
+    pub(crate) log: &'a dyn Deltalog,
+    pub(crate) objects: &'a dyn Objects,
+    pub(crate) head: &'a Head,
 }
 
 impl<'a> SyncState<'a> {
@@ -32,17 +32,19 @@ impl<'a> SyncState<'a> {
         Self { log, objects, head }
     }
 
-    /// The residue and the versions up to `through` (all: `None`), aggregated.
+    /// The residue and the versions up to `through` (all: `None`), aggregated. From the newest bulk version among them on: what
+    /// was before, the residue too, it has flushed.
     ///
     /// # Errors
     /// A version whose items do not number what the head says was retired since: read the head again.
     pub async fn touched(&self, through: Option<u64>) -> Result<Touched> {
         let mut layers = Vec::new();
-        if let Some(residue) = &self.head.residue {
+        let bulk = self.newest_bulk(through).map(|(number, _)| number);
+        if let (Some(residue), None) = (&self.head.residue, bulk) {
             layers.push(driftless_history::read_residue(self.objects, &residue.object).await?);
         }
         let mut updated_at = BTreeMap::new();
-        for (number, entry) in &self.head.versions {
+        for (number, entry) in self.head.versions.range(bulk.map_or(0, |b| b + 1)..) {
             if through.is_some_and(|t| *number > t) {
                 break;
             }
@@ -64,14 +66,15 @@ impl<'a> SyncState<'a> {
         }
     }
 
-    /// D as two hashes a record, in key-hash order: the history's two hash columns ⊕ `states`.
+    /// D as two hashes a record, in key-hash order: the two hash columns of the history, or of the newest bulk file, ⊕ `states`.
     ///
     /// # Errors
     /// [`Error::Undefined`] if an uncertain row has no state: an uncertain record always has an entry (DL-3).
     pub async fn d_digests(&self, states: &States) -> Result<Vec<(KeyHash, AttrHash)>> {
-        let base = match &self.head.history {
-            Some(h) => HistoryFile::open(self.objects, &h.object).await?.digests().await?,
-            None => Vec::new(),
+        let base = match (self.bulk_file(None).await?, &self.head.history) {
+            (Some(bulk), _) => bulk.digests().await?.into_iter().map(|(k, hash)| (k, Some(hash))).collect(),
+            (None, Some(h)) => HistoryFile::open(self.objects, &h.object).await?.digests().await?,
+            (None, None) => Vec::new(),
         };
         let mut out = Vec::with_capacity(base.len() + states.len());
         let mut undefined = 0;
@@ -164,7 +167,7 @@ impl<'a> SyncState<'a> {
     /// Adds D's state of records that only the deltas touch: the history's acknowledged one, from before those runs.
     ///
     /// Such records were sent although nothing had changed (a full refresh, the buffer); if the send became uncertain, D still
-    /// needs their state.
+    /// needs their state. Where a bulk version has flushed the log, see [`Self::differences`].
     pub async fn complete(&self, states: &mut States, keys: &BTreeSet<KeyHash>) -> Result<()> {
         let missing: BTreeSet<_> = keys.iter().filter(|k| !states.contains_key(k)).copied().collect();
         for (k, row) in self.base_rows(&missing).await? {
@@ -176,6 +179,20 @@ impl<'a> SyncState<'a> {
             states.insert(k, (row.key, state));
         }
         Ok(())
+    }
+
+    /// Keys and identifiers of members of D that no log version touches: as the newest bulk file has them, else as they were
+    /// acknowledged.
+    pub async fn untouched(&self, keys: &BTreeSet<KeyHash>) -> Result<BTreeMap<KeyHash, (RecordKey, IdentifierSet)>> {
+        if keys.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        if let Some(bulk) = self.bulk_file(None).await? {
+            let rows = bulk.rows(keys).await?.into_iter();
+            return Ok(rows.map(|(k, row)| (k, (row.state.key, row.state.identifiers))).collect());
+        }
+        let rows = self.base_rows(keys).await?.into_iter();
+        Ok(rows.map(|(k, row)| (k, (row.key, row.acknowledged.map_or(row.identifiers, |a| a.identifiers)))).collect())
     }
 
     /// Members of the list as far as they are acknowledged or may be there: history rows ± what the deltas added and removed.

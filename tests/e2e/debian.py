@@ -30,25 +30,49 @@ def by_operation(entries):
     return found
 
 
-def the_package_list_changes(w):
-    """bullseye, then bookworm: 3,810 adds in 8 calls; then 943 adds, 3,234 updates, 209 removals in 2 + 7 + 1 calls."""
+def packages(w, name):
+    """Both releases to one list; the calls and the members that they make."""
     data = folder()
-    if not data:
-        note("skipped: DRIFTLESS_TEST_DATA is not set")
-        return
     columns = ["package", "maintainer_email", "version"]
-    w.sync("debian", key="package", selection=SELECTION, mapping={"package": {"column": "package", "identifier": True}, "maintainer_email": "maintainer_email", "version": "version"})
-    w.take_up("debian", data / "bullseye.parquet")
-    w.run("debian")
-    expect("bullseye", by_operation(w.log("debian")), {"add": (3810, 8)})
-    before = len(w.log("debian"))
-    w.take_up("debian", data / "bookworm.parquet")
-    w.run("debian")
-    expect("bookworm", by_operation(w.log("debian")[before:]), {"remove": (209, 1), "update": (3234, 7), "add": (943, 2)})
+    w.sync(name, key="package", selection=SELECTION, mapping={"package": {"column": "package", "identifier": True}, "maintainer_email": "maintainer_email", "version": "version"})
+    w.take_up(name, data / "bullseye.parquet")
+    w.run(name)
+    expect("bullseye", by_operation(w.log(name)), {"add": (3810, 8)})
+    before = len(w.log(name))
+    w.take_up(name, data / "bookworm.parquet")
+    w.run(name)
+    expect("bookworm", by_operation(w.log(name)[before:]), {"remove": (209, 1), "update": (3234, 7), "add": (943, 2)})
     wanted = truth(data / "bookworm.parquet", columns)
     expect("bookworm's packages", len(wanted), 4544)
-    equal(w, "debian", wanted, "package")
+    equal(w, name, wanted, "package")
     note("3,810 adds in 8 calls; then 943 adds, 3,234 updates, 209 removals in 2 + 7 + 1 calls; 4,544 records, equal")
+
+
+def the_package_list_changes(w):
+    """bullseye, then bookworm: 3,810 adds in 8 calls; then 943 adds, 3,234 updates, 209 removals in 2 + 7 + 1 calls."""
+    if not folder():
+        note("skipped: DRIFTLESS_TEST_DATA is not set")
+        return
+    packages(w, "debian")
+    expect("bulk files", w.objects("history/debian/", "/bulk-"), [])
+
+
+def the_package_list_changes_in_bulk(w):
+    """The same with every snapshot as a bulk version: the same calls, the same members, and no log item."""
+    if not folder():
+        note("skipped: DRIFTLESS_TEST_DATA is not set")
+        return
+    w.ingest_variable("DRIFTLESS_BULK_CHANGES", "0")
+    try:
+        packages(w, "debian-bulk")
+    finally:
+        w.ingest_variable("DRIFTLESS_BULK_CHANGES", "1000000")
+    expect("bulk files", len(w.objects("history/debian-bulk/", "/bulk-")), 2)
+    expect("log items", w.log_items("debian-bulk"), 0)
+    # Both runs are committed; a record tells of both, the second of them as a bulk version.
+    told = w.read("explain", "debian-bulk", "python3-numpy")
+    expect("state of a package", told["state"], "in_sync")
+    note("no log item, two bulk files")
 
 
 def a_shared_identifier_and_lost_answers(w):
@@ -85,5 +109,5 @@ def a_shared_identifier_and_lost_answers(w):
     w.driftless("apply", "--yes")
 
 
-SCENARIOS = [the_package_list_changes, a_shared_identifier_and_lost_answers]
+SCENARIOS = [the_package_list_changes, the_package_list_changes_in_bulk, a_shared_identifier_and_lost_answers]
 assert ROOT

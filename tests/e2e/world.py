@@ -146,6 +146,28 @@ class World:
     def send(self, part, message):
         self.sqs.send_message(QueueUrl=self.queue(part), MessageBody=json.dumps({"v": 1, **message}))
 
+    def ingest_variable(self, name, value):
+        """What a parameter of the template would set, without deploying it again."""
+        functions, function = self.state.client("lambda"), f"driftless-{STAGE}-ingest"
+        variables = functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        if name not in variables:
+            raise Trouble(f"template.yaml does not give {name} to the function ingest")
+        functions.update_function_configuration(FunctionName=function, Environment={"Variables": {**variables, name: value}})
+        functions.get_waiter("function_updated_v2").wait(FunctionName=function)
+
+    def objects(self, prefix, part):
+        """The keys under a prefix that contain a text."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.state.known["bucket"], Prefix=prefix)
+        return [o["Key"] for page in pages for o in page.get("Contents", []) if part in o["Key"]]
+
+    def log_items(self, name):
+        """Items of the deltalog of a sync."""
+        pages = self.state.client("dynamodb").get_paginator("scan").paginate(
+            TableName=f"driftless-{STAGE}", FilterExpression="begins_with(pk, :log)",
+            ExpressionAttributeValues={":log": {"S": f"LOG#{name}#"}}, Select="COUNT",
+        )
+        return sum(page["Count"] for page in pages)
+
     def sweep(self):
         """What the janitor's schedule sends."""
         self.send("janitor", {"kind": "sweep"})

@@ -48,7 +48,7 @@ impl Faults {
 }
 
 /// Steps that few histories come to.
-const SELDOM: [&str; 5] = ["commit", "count_reject", "drop_hold", "place_hold", "stamp_snapshot"];
+const SELDOM: [&str; 6] = ["commit", "compact", "count_reject", "drop_hold", "place_hold", "stamp_snapshot"];
 
 /// One point in ten, and every second of those that few histories come to.
 fn is_aimed_at(aim: u64, point: Point, when: When) -> bool {

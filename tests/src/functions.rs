@@ -11,7 +11,7 @@ use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{Append, Swap, VersionEntry, VersionKind};
 use driftless_deltalog::item::{ChangeOp, LogItem};
 use driftless_fn_connector::{Delivered, Delivery, SharedBudget, Sleep, Timing};
-use driftless_fn_ingest::Ingest;
+use driftless_fn_ingest::{Bulk, Ingest};
 use driftless_fn_janitor::{Janitor, Keeping};
 use driftless_fn_planner::plan::{Planned, Planner, Request};
 use driftless_model::{Clock, DestinationId, IdentifierSet, InTurn, KeyHash, Meter, Millis, RecordKey, SyncId, Tokens};
@@ -37,6 +37,7 @@ pub(crate) struct Ports {
     pub(crate) ghosts: Arc<Ghosts>,
     pub(crate) steps: Steps,
     pub(crate) keeping: Keeping,
+    pub(crate) bulk: Bulk,
     /// No head is swapped after this.
     pub(crate) stop_at: Millis,
 }
@@ -94,6 +95,7 @@ impl Ports {
             // What is found must not depend on the number of lanes.
             lanes: Arc::new(InTurn::cut_in(2)),
             meter: self.meter.clone(),
+            bulk: self.bulk,
         }
     }
 
@@ -296,7 +298,7 @@ impl Ports {
         if let Some((_, Some(s))) = states.get(&k) {
             return Ok(s.identifiers.clone());
         }
-        let rows = state.base_rows(&BTreeSet::from([k])).await?;
-        Ok(rows.into_values().next().map(|r| r.identifiers).unwrap_or_default())
+        let rows = state.untouched(&BTreeSet::from([k])).await?;
+        Ok(rows.into_values().next().map(|(_, identifiers)| identifiers).unwrap_or_default())
     }
 }

@@ -53,6 +53,8 @@ struct Facet {
     /// Records held by a snapshot's guard, with the version that held them.
     held: BTreeMap<KeyHash, u64>,
     last: BTreeSet<KeyHash>,
+    /// D as of each version that no fold has passed.
+    d: BTreeMap<u64, BTreeMap<KeyHash, AttrHash>>,
     ticks: BTreeSet<String>,
     newest_taken: Option<SnapshotOrder>,
     newest_epoch: u64,
@@ -213,7 +215,10 @@ impl Ghosts {
             "** {sync} {why}: version {} stamp {} versions {:?} run {:?} holds {:?} delivered {}",
             head.version,
             head.stamp,
-            head.versions.keys().collect::<Vec<_>>(),
+            head.versions
+                .iter()
+                .map(|(n, v)| if v.bulk_object().is_some() { format!("{n}*") } else { n.to_string() })
+                .collect::<Vec<_>>(),
             head.active_run,
             head.active_holds().map(|(n, h)| (n, h.count)).collect::<Vec<_>>(),
             head.delivered.len(),
@@ -253,8 +258,28 @@ impl Ghosts {
                 }
                 f.held.retain(|k, _| !d.contains_key(k));
                 f.last = d.keys().copied().collect();
+                f.d.insert(head.version, d.clone());
             });
         }
+    }
+
+    /// After a fold: history and residue alone are D as of the version that it went through (rule 10).
+    pub fn folded(&self, sync: &SyncId, through: u64) {
+        let Some(mut head) = self.head(sync) else { return };
+        head.versions.clear();
+        let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &head);
+        let d = at_once(async { state.d_digests(&state.touched(None).await?.states).await });
+        let d: BTreeMap<KeyHash, AttrHash> = match d {
+            Ok(d) => d.into_iter().collect(),
+            Err(e) => return self.violated(format!("DL-3 history and residue of {sync} cannot be read: {e}")),
+        };
+        let expected = self.with(sync, |f| {
+            f.d = f.d.split_off(&through);
+            f.d.get(&through).cloned()
+        });
+        self.require(expected.as_ref().is_none_or(|x| *x == d), || {
+            format!("DL-3 history and residue of {sync} are not D at version {through}: {d:?} {expected:?}")
+        });
     }
 
     /// A snapshot was taken up, changed or not: from here on older ones are dropped (DL-7).
@@ -330,8 +355,7 @@ impl Ghosts {
         // Everything, merged: what the aggregated plan must agree with (DL-10).
         let deltas = at_once(state.deltas()).map_err(unreadable)?;
         let mut a = at_once(state.all_rows(&deltas)).map_err(unreadable)?;
-        let mut d = at_once(state.touched(None)).map_err(unreadable)?.states;
-        at_once(state.complete(&mut d, &a.keys().copied().collect())).map_err(unreadable)?;
+        let d = at_once(state.whole_d()).map_err(unreadable)?;
         if !state.made_under(&head.config.fingerprint) {
             driftless_changeset::forget_fingerprints(a.values_mut());
         }

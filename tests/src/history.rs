@@ -79,9 +79,9 @@ fn act(random: &mut Random) -> Act {
     Act::Step
 }
 
-/// Runs the history of a seed.
+/// Runs the history of a seed; a hasty one keeps nothing for a grace period.
 #[must_use]
-pub fn run(seed: u64, forgotten: Option<Forgotten>) -> Ended {
+pub fn run(seed: u64, forgotten: Option<Forgotten>, hasty: bool) -> Ended {
     let mut random = Random::new(seed);
     let settings = Settings {
         deadline_s: *random.pick(&[86_400, 86_400, 400, 100]).unwrap_or(&400),
@@ -93,8 +93,11 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>) -> Ended {
         syncs: 1 + usize::from(random.percent(25)),
         settings,
         fold_percent: *random.pick(&[10, 10_000]).unwrap_or(&10),
+        bulk: *random.pick(&[u64::MAX, 0, 2, 4, 6]).unwrap_or(&2),
+        chain: *random.pick(&[1, 2, 3, 50]).unwrap_or(&2),
         all_or_nothing: random.percent(40),
         updates: random.percent(30),
+        grace_ms: if hasty { 0 } else { Setup::default().grace_ms },
         forgotten,
     };
     let mut w = World::new(setup);

@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use driftless_changeset::BulkThreshold;
 use driftless_delivery::{Message, Queue};
 use driftless_deltalog::{Deltalog, Metered};
-use driftless_fn_janitor::Keeping;
+use driftless_fn_ingest::Bulk;
+use driftless_fn_janitor::{Compacting, Keeping};
 use driftless_fn_planner::plan::Request;
 use driftless_model::{Clock, Meter, Tokens};
 use driftless_objects::Objects;
@@ -102,7 +104,7 @@ impl World {
         let started = self.clock.now();
         let queue: Arc<dyn Queue> = Arc::clone(&self.queue) as Arc<dyn Queue>;
         let forgets = function == "janitor" && self.setup.forgotten == Some(Forgotten::Resending);
-        let keeping = Keeping { grace: 600_000, log: 1_000_000, stalled: 300_000, ..Keeping::default() };
+        let keeping = Keeping { grace: self.setup.grace_ms, log: 1_000_000, stalled: 300_000, ..Keeping::default() };
         let log = Arc::clone(&self.log) as Arc<dyn Deltalog>;
         let billed = self.billed;
         let meter = if billed { self.meter.clone() } else { Meter::default() };
@@ -117,9 +119,11 @@ impl World {
             ghosts: Arc::clone(&self.ghosts),
             steps: steps(function, &life, &at, &self.faults, &self.visits),
             keeping,
+            bulk: Bulk { threshold: BulkThreshold::from_changes(self.setup.bulk), records_at_once: 2 },
             stop_at: started.plus(FUNCTION_MS - MARGIN_MS),
         };
         ports.keeping.folding.share_percent = self.setup.fold_percent;
+        ports.keeping.compacting = Compacting { versions: self.setup.chain, items: 8 };
         if self.setup.forgotten == Some(Forgotten::Counting) {
             (ports.keeping.grace, ports.keeping.log) = (0, 0);
         }

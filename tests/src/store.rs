@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use driftless_delivery::{Outgoing, Queue};
 use driftless_deltalog::head::{
-    ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Names, Swap, Tick,
+    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Names,
+    Swap, Tick,
 };
 use driftless_deltalog::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use driftless_deltalog::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
@@ -190,7 +191,17 @@ macro_rules! pass {
                 let swap = self.inner.fold(sync, fold).await?;
                 if swap == Swap::Done && before.as_ref() != Some(&fold.stamp) {
                     self.ghosts.head_moved(sync, "fold", false);
+                    self.ghosts.folded(sync, fold.through);
                     self.ghosts.committed(sync);
+                }
+                Ok(swap)
+            }
+
+            async fn compact(&self, sync: &SyncId, compaction: &Compaction) -> Result<Swap> {
+                let before = self.inner.head(sync).await?.map(|h| h.versions);
+                let swap = self.inner.compact(sync, compaction).await?;
+                if swap == Swap::Done && self.inner.head(sync).await?.map(|h| h.versions) != before {
+                    self.ghosts.head_moved(sync, "compact", false);
                 }
                 Ok(swap)
             }

@@ -32,6 +32,12 @@ pub struct Setup {
     pub settings: Settings,
     /// Commits change less than this share of the list without a fold.
     pub fold_percent: u64,
+    /// More changes than this are a bulk version.
+    pub bulk: u64,
+    /// Uncommitted versions that are not merged yet.
+    pub chain: usize,
+    /// How long what nobody refers to is kept.
+    pub grace_ms: i64,
     /// The destination refuses a request as a whole.
     pub all_or_nothing: bool,
     /// The destination has an update of its own.
@@ -47,6 +53,9 @@ impl Default for Setup {
             syncs: 1,
             settings: Settings::default(),
             fold_percent: 10,
+            bulk: u64::MAX,
+            chain: 50,
+            grace_ms: 600_000,
             all_or_nothing: false,
             updates: false,
             forgotten: None,

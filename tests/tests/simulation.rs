@@ -42,7 +42,9 @@ fn run(seed: u64, missing: Option<Missing>) -> Ended {
         }
         None => None,
     };
-    let ended = catch_unwind(AssertUnwindSafe(|| history::run(seed, forgotten)));
+    // Who may be reading a file is given no time where readers do not see that it is gone.
+    let hasty = matches!(missing, Some(Missing::Pure(Rule::BulkIsThere)));
+    let ended = catch_unwind(AssertUnwindSafe(|| history::run(seed, forgotten, hasty)));
     switch_on();
     ended.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -118,7 +120,10 @@ fn all() -> Vec<Missing> {
         Rule::IdentifierSet,
         Rule::SharedIdentifiers,
         Rule::Holds,
+        Rule::HoldsOutliveBulk,
         Rule::Residue,
+        Rule::CompactionBoundary,
+        Rule::BulkIsThere,
         Rule::NewConfiguration,
     ];
     let stored = [

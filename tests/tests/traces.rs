@@ -1,6 +1,8 @@
 //! The histories that must not happen, one by one and by their numbers in the protocol, each with its rule and, where it can be
-//! taken away, without. 11 and the part of 7 about bulk versions come with bulk versions.
+//! taken away, without. What bulk versions and compactions add to rules 7, 11 and 12 is in a file of its own.
 
+#[path = "traces/bulk.rs"]
+mod bulk;
 #[path = "traces/smaller.rs"]
 mod smaller;
 #[path = "traces/stage.rs"]
@@ -85,6 +87,9 @@ const SETUP: Setup = Setup {
     syncs: 1,
     settings: SETTINGS,
     fold_percent: 10,
+    bulk: u64::MAX,
+    chain: 50,
+    grace_ms: 600_000,
     all_or_nothing: false,
     updates: false,
     forgotten: None,

@@ -1,10 +1,12 @@
 //! Every trace of one record.
 
-use driftless_deltalog::head::{Head, VersionEntry};
-use driftless_deltalog::item::{LogItem, LogPartition};
+use std::collections::BTreeSet;
+
+use driftless_deltalog::head::{Head, RetiredBy, VersionEntry};
+use driftless_deltalog::item::{ChangeOp, LogItem, LogPartition};
 use driftless_deltalog::ledger::{Call, Reject, Run};
 use driftless_deltalog::registry::SyncEntry;
-use driftless_history::{HistoryFile, find_rows, read_delta, read_holds, read_residue};
+use driftless_history::{BulkFile, HistoryFile, find_rows, read_delta, read_holds, read_residue};
 use driftless_model::{AckRow, KeyHash, Millis, Operation, Outcome, RecordKey, RecordState, RunId, SyncId};
 use driftless_state::{SyncState, documents};
 
@@ -24,8 +26,9 @@ pub(crate) struct Standing {
 pub(crate) struct VersionFact {
     pub(crate) number: u64,
     pub(crate) entry: VersionEntry,
-    /// The run that folded it, when, and when its items expire.
-    pub(crate) folded: Option<(RunId, Millis, i64)>,
+    /// What replaced it, when, and when its items expire.
+    pub(crate) retired: Option<(RetiredBy, Millis, i64)>,
+    /// What it did to the record; of a bulk version, as its file tells while the head names it.
     pub(crate) item: Option<LogItem>,
 }
 
@@ -96,25 +99,46 @@ pub(crate) async fn standing(session: &Session, head: &Head, key: KeyHash) -> an
         Some(history) => HistoryFile::open(objects, &history.object).await?.row(key).await?,
         None => None,
     };
-    let base = row.as_ref().and_then(|r| r.acknowledged.clone().map(|a| (r.key.clone(), a)));
+    let mut selected = below(session, head, row.as_ref(), key).await?;
     for run in &head.delivered {
         if let Some(changed) = read_delta(objects, &run.object).await?.remove(&key) {
             row = changed;
         }
     }
-    let mut selected = base.map(|(key, a)| RecordState { key, attr_hash: a.attr_hash, identifiers: a.identifiers });
-    if let Some(residue) = &head.residue
-        && let Some((_, state)) = read_residue(objects, &residue.object).await?.remove(&key)
-    {
-        selected = state;
-    }
     for (number, entry) in head.versions.iter().rev() {
+        if let Some(object) = entry.bulk_object() {
+            // All of D: what it does not have is not selected, whatever was before.
+            selected = bulk_state(session, object, key).await?;
+            break;
+        }
         if let Some(item) = session.log.item(&partition(head, *number, entry), key).await? {
             selected = item.state();
             break;
         }
     }
     Ok(Standing { selected, acknowledged: row })
+}
+
+/// Its part of D below all log versions: the residue's, else the acknowledged one, from before the runs that are not folded.
+async fn below(
+    session: &Session,
+    head: &Head,
+    base: Option<&AckRow>,
+    key: KeyHash,
+) -> anyhow::Result<Option<RecordState>> {
+    if let Some(residue) = &head.residue
+        && let Some((_, state)) = read_residue(session.objects.as_ref(), &residue.object).await?.remove(&key)
+    {
+        return Ok(state);
+    }
+    let acknowledged = base.and_then(|r| r.acknowledged.clone().map(|a| (r.key.clone(), a)));
+    Ok(acknowledged.map(|(key, a)| RecordState { key, attr_hash: a.attr_hash, identifiers: a.identifiers }))
+}
+
+/// The record's part of D in a bulk file.
+async fn bulk_state(session: &Session, object: &str, key: KeyHash) -> anyhow::Result<Option<RecordState>> {
+    let file = BulkFile::open(session.objects.as_ref(), object).await?;
+    Ok(file.rows(&BTreeSet::from([key])).await?.remove(&key).map(|row| row.state))
 }
 
 fn partition(head: &Head, version: u64, entry: &VersionEntry) -> LogPartition {
@@ -164,7 +188,7 @@ pub(crate) async fn gather(
     Ok(facts)
 }
 
-/// What each log version says of the record: folded ones first, then those that the head names.
+/// What each log version says of the record: retired ones first, then those that the head names.
 async fn versions(session: &Session, head: &Head, key: KeyHash) -> anyhow::Result<Vec<VersionFact>> {
     let mut facts: Vec<VersionFact> = Vec::new();
     let mut records = session.log.version_records(&head.sync).await?;
@@ -172,23 +196,71 @@ async fn versions(session: &Session, head: &Head, key: KeyHash) -> anyhow::Resul
     records.sort_by_key(|r| r.version);
     for r in records {
         let item = session.log.item(&partition(head, r.version, &r.entry), key).await?;
-        facts.push(VersionFact {
-            number: r.version,
-            entry: r.entry,
-            folded: Some((r.run, r.folded_at, r.expires_at)),
-            item,
-        });
+        facts.push(VersionFact { number: r.version, entry: r.entry, retired: Some((r.by, r.at, r.expires_at)), item });
     }
-    for r in head.retired.iter().filter(|r| !facts.iter().any(|f| f.number == r.version)).cloned().collect::<Vec<_>>() {
+    // The last of some merged versions is told by the one that has its number now.
+    let waiting = head.retired.iter().filter(|r| r.by != RetiredBy::Merge(r.version));
+    for r in waiting.filter(|r| !facts.iter().any(|f| f.number == r.version)).cloned().collect::<Vec<_>>() {
         let item = session.log.item(&partition(head, r.version, &r.entry), key).await?;
-        facts.push(VersionFact { number: r.version, entry: r.entry, folded: Some((r.run, r.at, i64::MAX)), item });
+        facts.push(VersionFact { number: r.version, entry: r.entry, retired: Some((r.by, r.at, i64::MAX)), item });
     }
+    let base = match &head.history {
+        Some(history) => HistoryFile::open(session.objects.as_ref(), &history.object).await?.row(key).await?,
+        None => None,
+    };
+    let mut known = below(session, head, base.as_ref(), key).await?;
     for (number, entry) in &head.versions {
-        let item = session.log.item(&partition(head, *number, entry), key).await?;
-        facts.push(VersionFact { number: *number, entry: entry.clone(), folded: None, item });
+        let item = if let Some(object) = entry.bulk_object() {
+            let now = bulk_state(session, object, key).await?;
+            let item = change(entry, key, known.as_ref(), now.as_ref());
+            known = now;
+            item
+        } else {
+            let item = session.log.item(&partition(head, *number, entry), key).await?;
+            if let Some(item) = &item {
+                known = item.state();
+            }
+            // A version that was merged into this one tells it already, and when it was.
+            item.filter(|item| !facts.iter().any(|f| tells(f, *number, item)))
+        };
+        facts.push(VersionFact { number: *number, entry: entry.clone(), retired: None, item });
     }
     facts.sort_by_key(|f| f.number);
     Ok(facts)
+}
+
+/// True if this fact is of a version that was merged into version `into`, and is the change that `item` carries on.
+fn tells(fact: &VersionFact, into: u64, item: &LogItem) -> bool {
+    let merged = fact.retired.as_ref().is_some_and(|(by, ..)| *by == RetiredBy::Merge(into));
+    let same = |i: &LogItem| i.attr_hash == item.attr_hash && i.updated_at == item.updated_at;
+    merged && fact.item.as_ref().is_some_and(same)
+}
+
+/// What a bulk version did to the record, as an item would say it.
+fn change(
+    entry: &VersionEntry,
+    key_hash: KeyHash,
+    before: Option<&RecordState>,
+    now: Option<&RecordState>,
+) -> Option<LogItem> {
+    let op = match (before, now) {
+        (None, Some(_)) => ChangeOp::Add,
+        (Some(before), Some(now)) if before.attr_hash != now.attr_hash => ChangeOp::Update,
+        (Some(_), None) => ChangeOp::Remove,
+        _ => return None,
+    };
+    let state = now.or(before)?;
+    Some(LogItem {
+        key_hash,
+        key: state.key.clone(),
+        op,
+        attr_hash: now.map(|s| s.attr_hash),
+        identifiers: state.identifiers.clone(),
+        updated_at: entry.order.modified,
+        committed_at: None,
+        superseded_by: None,
+        expires_at: None,
+    })
 }
 
 async fn holds(session: &Session, head: &Head, key: KeyHash) -> anyhow::Result<Vec<HoldFact>> {
@@ -251,10 +323,57 @@ fn sent(call: &Call, row: u32) -> Sent {
 mod tests {
     use std::collections::BTreeMap;
 
+    use driftless_deltalog::head::VersionKind;
     use driftless_deltalog::ledger::CallOutcome;
-    use driftless_model::{RowOutcome, Token};
+    use driftless_model::{RowOutcome, SnapshotOrder, Token};
 
     use super::*;
+
+    fn entry(kind: VersionKind) -> VersionEntry {
+        let order = SnapshotOrder { version: None, modified: Millis(7), key: "s".into(), sequencer: None };
+        let token = Token::new("t");
+        VersionEntry { token, kind, count: 1, adds: 1, updates: 0, removals: 0, order, logged_at: Millis(8) }
+    }
+
+    fn state(hash: u64) -> RecordState {
+        RecordState {
+            key: RecordKey::new("a"),
+            attr_hash: driftless_model::AttrHash(hash),
+            identifiers: driftless_model::IdentifierSet::new(),
+        }
+    }
+
+    #[test]
+    fn a_bulk_version_tells_what_it_changed_by_comparison() {
+        let bulk = entry(VersionKind::Bulk { object: "o".into() });
+        let (one, two) = (state(1), state(2));
+        let op = |before, now| change(&bulk, KeyHash(1), before, now).map(|i| (i.op, i.attr_hash.map(|h| h.0)));
+        assert_eq!(op(None, Some(&one)), Some((ChangeOp::Add, Some(1))));
+        assert_eq!(op(Some(&one), Some(&two)), Some((ChangeOp::Update, Some(2))));
+        assert_eq!(op(Some(&one), None), Some((ChangeOp::Remove, None)));
+        assert_eq!(op(Some(&one), Some(&one)), None);
+        assert_eq!(op(None, None), None);
+    }
+
+    #[test]
+    fn a_change_that_was_merged_is_told_once_where_it_happened() {
+        let item = |hash: u64, at| {
+            let mut item = change(&entry(VersionKind::Items), KeyHash(1), None, Some(&state(hash))).unwrap();
+            item.updated_at = Millis(at);
+            item
+        };
+        let original = VersionFact {
+            number: 3,
+            entry: entry(VersionKind::Items),
+            retired: Some((RetiredBy::Merge(5), Millis(9), i64::MAX)),
+            item: Some(item(1, 10)),
+        };
+        assert!(tells(&original, 5, &item(1, 10)));
+        assert!(!tells(&original, 5, &item(2, 11)), "another change of the record, by the last of the merged versions");
+        assert!(!tells(&original, 6, &item(1, 10)), "merged into another one");
+        let folded = Some((RetiredBy::Run(RunId::new("r")), Millis(9), i64::MAX));
+        assert!(!tells(&VersionFact { retired: folded, ..original }, 5, &item(1, 10)));
+    }
 
     #[test]
     fn a_row_without_a_word_in_the_ledger_is_unanswered_only_if_somebody_may_have_sent_it() {

@@ -199,10 +199,12 @@ fn absent(facts: &Facts) -> State {
     }
 }
 
-/// No log version is missing, and none has lost its items: what has no trace has never been there.
+/// No log version is missing, and none has lost its items or its file: what has no trace has never been there.
 fn all_is_known(facts: &Facts) -> bool {
     let now = facts.now.epoch_seconds();
-    let kept = |v: &VersionFact| v.folded.as_ref().is_none_or(|(_, _, expires)| *expires > now);
+    let kept = |v: &VersionFact| {
+        v.retired.as_ref().is_none_or(|(_, _, expires)| *expires > now && v.entry.bulk_object().is_none())
+    };
     facts.versions.iter().zip(1..).all(|(v, n)| v.number == n && kept(v))
 }
 
@@ -341,10 +343,16 @@ fn notes(facts: &Facts, deliveries: &[Delivery]) -> Vec<String> {
         notes.push(format!("acknowledged at or before {}; detail expired", utc(at)));
     }
     let now = facts.now.epoch_seconds();
-    let expired = |v: &&VersionFact| v.folded.as_ref().is_some_and(|(_, _, at)| *at <= now) && v.item.is_none();
+    let expired = |v: &&VersionFact| v.retired.as_ref().is_some_and(|(_, _, at)| *at <= now) && v.item.is_none();
     let lost: Vec<u64> = facts.versions.iter().filter(expired).map(|v| v.number).collect();
     if let (Some(first), Some(last)) = (lost.first(), lost.last()) {
         notes.push(format!("details of versions {first} to {last} have expired"));
+    }
+    let bulk = |v: &&VersionFact| v.retired.is_some() && v.entry.bulk_object().is_some();
+    let bulk: Vec<u64> = facts.versions.iter().filter(bulk).map(|v| v.number).collect();
+    if let (Some(first), Some(last)) = (bulk.first(), bulk.last()) {
+        let which = if first == last { format!("version {first}") } else { format!("versions from {first} to {last}") };
+        notes.push(format!("what bulk {which} changed is not kept by record; deliveries tell what was sent"));
     }
     if let Some(first) = facts.versions.first().filter(|v| v.number > 1) {
         notes.push(format!("versions before {} have expired", first.number));

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use driftless_changeset::BulkThreshold;
 use driftless_config::Schedule;
 use driftless_delivery::{Incoming, Message, Outgoing, Queue, Record, S3Change, SqsQueue, Verdict};
 use driftless_deltalog::ledger::InputReject;
@@ -15,7 +16,7 @@ use driftless_snapshot::locate::{newest, snapshot_of};
 use driftless_snapshot::{HashKey, Limits};
 use driftless_state::documents;
 
-use crate::{Error, Ingest, Taken};
+use crate::{Bulk, Error, Ingest, Taken};
 
 /// Builds the function from its environment.
 ///
@@ -41,6 +42,7 @@ pub async fn init() -> Result<Service, InitError> {
         limits: Limits { kept_bytes: kept_bytes(config.memory_bytes), ..Limits::default() },
         lanes: Arc::new(Threads::of_processors()),
         meter: meter.clone(),
+        bulk: Bulk { threshold: BulkThreshold::from_changes(config.bulk_changes), ..Bulk::default() },
     };
     let function = IngestFunction {
         ingest,

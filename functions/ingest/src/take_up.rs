@@ -18,6 +18,7 @@ use driftless_runtime::tell_usage;
 use driftless_snapshot::{Digested, Digests, HashKey, Limits, Report, SnapshotError, Source, View, ViewSpec};
 use driftless_state::{D, SyncState, Touched, documents, names};
 
+use crate::bulk::Bulk;
 use crate::error::Error;
 use crate::guards;
 use driftless_snapshot::locate::dated;
@@ -66,14 +67,16 @@ pub struct Ingest {
     pub lanes: Arc<dyn Lanes>,
     /// Counts what it uses.
     pub meter: Meter,
+    /// When a version is a bulk version.
+    pub bulk: Bulk,
 }
 
 /// A sync that wants the snapshot, as read at the start of an attempt.
-struct Candidate {
-    entry: SyncEntry,
+pub(crate) struct Candidate {
+    pub(crate) entry: SyncEntry,
     config: Sync,
-    spec: ViewSpec,
-    head: Head,
+    pub(crate) spec: ViewSpec,
+    pub(crate) head: Head,
     erased: BTreeSet<KeyHash>,
 }
 
@@ -242,8 +245,27 @@ impl Ingest {
             return Ok(self.settled(c, used, swap).then_some(Taken::Unchanged));
         }
         let held = guards::held(&c.config.guards, members, &changes, &digested.report);
+        if self.bulk.is_needed(&c.head, &changes, members, digested.rows.len() as u64) {
+            return self
+                .append_bulk(c, &state, touched, snapshot, source, &digested.rows, &changes, held, deadline)
+                .await;
+        }
         let items = self.items(c, &state, &touched, snapshot, source, &digested.rows, &changes).await?;
-        self.swap(c, &state, snapshot, &changes, items, held, deadline).await
+        let entry = VersionEntry {
+            token: self.tokens.token(),
+            kind: VersionKind::Items,
+            count: items.len() as u64,
+            adds: changes.adds.len() as u64,
+            updates: changes.updates.len() as u64,
+            removals: changes.removals.len() as u64,
+            order: snapshot.order.clone(),
+            logged_at: self.clock.now(),
+        };
+        let partition = state.partition(c.head.version + 1, &entry);
+        // Named before the items are written, so that what a dead or losing attempt leaves behind is found and deleted.
+        self.log.put_attempt(&partition, self.clock.now()).await?;
+        self.log.put_items(&partition, &items).await?;
+        self.swap(c, snapshot, entry, held, deadline).await
     }
 
     /// The outer join of D and the snapshot (US 2025/0265237, FIG. 4), each lane its own range of key hashes, and how many
@@ -255,11 +277,11 @@ impl Ingest {
         rows: &Digests,
         comparable: bool,
     ) -> Result<(Changes, u64), Error> {
-        let history = state.history().await?;
-        let history = history.as_ref();
+        let base = state.base().await?;
+        let base = base.as_ref();
         let tasks = rows.ranges(self.lanes.count()).into_iter().map(|range| {
             let task: Task<'_, Result<(Changes, u64), Error>> = Box::pin(async move {
-                let mut d = D::new(history, &touched.states, range.from, range.to);
+                let mut d = D::new(base, &touched.states, range.from, range.to);
                 let mut merge = MergeDiff::new(range.iter().map(|r| (r.key_hash, r.attr_hash)), comparable);
                 let mut members = 0;
                 while let Some(records) = d.next().await? {
@@ -280,38 +302,20 @@ impl Ingest {
         Ok((changes, members))
     }
 
-    #[allow(clippy::too_many_arguments)] // the last step of one attempt: everything it found out
-    async fn swap(
+    /// Makes what was written under the entry's token the next version.
+    pub(crate) async fn swap(
         &self,
         c: &Candidate,
-        state: &SyncState<'_>,
         snapshot: &SnapshotRef,
-        changes: &Changes,
-        items: Vec<LogItem>,
+        entry: VersionEntry,
         held: Option<guards::Held>,
         deadline: Millis,
     ) -> Result<Option<Taken>, Error> {
-        let version = c.head.version + 1;
-        let token = self.tokens.token();
-        let (sync, incarnation) = (&c.entry.sync, c.entry.incarnation);
-        let entry = VersionEntry {
-            token: token.clone(),
-            kind: VersionKind::Items,
-            count: items.len() as u64,
-            adds: changes.adds.len() as u64,
-            updates: changes.updates.len() as u64,
-            removals: changes.removals.len() as u64,
-            order: snapshot.order.clone(),
-            logged_at: self.clock.now(),
-        };
-        let partition = state.partition(version, &entry);
-        // Named before the items are written, so that what a dead or losing attempt leaves behind is found and deleted.
-        self.log.put_attempt(&partition, self.clock.now()).await?;
-        self.log.put_items(&partition, &items).await?;
+        let (version, sync) = (c.head.version + 1, &c.entry.sync);
         let hold = match held {
             None => None,
             Some(held) => {
-                let object = names::hold(sync, incarnation, &token);
+                let object = names::hold(sync, c.entry.incarnation, &entry.token);
                 self.objects.create(&object, driftless_history::encode_holds(&held.keys)?).await?;
                 let count = held.keys.len() as u64;
                 Some(Hold { object, count, reason: held.reason, since: self.clock.now(), approved_at: None })
@@ -345,7 +349,7 @@ impl Ingest {
         true
     }
 
-    fn in_time(&self, deadline: Millis) -> Result<(), Error> {
+    pub(crate) fn in_time(&self, deadline: Millis) -> Result<(), Error> {
         if self.clock.now() < deadline { Ok(()) } else { Err(Error::Deadline) }
     }
 
@@ -399,7 +403,7 @@ impl Ingest {
         Ok(items)
     }
 
-    /// Keys and identifiers of the records that left: from the log where it has touched them, else from the history.
+    /// Keys and identifiers of the records that left: from the log where it has touched them, else from what is below it.
     async fn who_left(
         &self,
         state: &SyncState<'_>,
@@ -414,10 +418,7 @@ impl Ingest {
                 _ => drop(in_history.insert(*k)),
             }
         }
-        for (k, row) in state.base_rows(&in_history).await? {
-            let identifiers = row.acknowledged.map_or(row.identifiers, |a| a.identifiers);
-            left.insert(k, (row.key, identifiers));
-        }
+        left.extend(state.untouched(&in_history).await?);
         Ok(left)
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use driftless_changeset::{CallReport, Changeset, Settlement, forget_fingerprints, residue, settle};
+use driftless_changeset::{CallReport, Changeset, Settlement, States, forget_fingerprints, residue, settle};
 use driftless_config::Share;
-use driftless_deltalog::head::{DeliveredRun, Fold, Head, HistoryRef, ResidueRef, Swap};
+use driftless_deltalog::head::{self, DeliveredRun, Head, HistoryRef, ResidueRef, Swap};
 use driftless_deltalog::ledger::{Call, Reject, Run, RunResult, RunState};
-use driftless_history::{FileMeta, encode_delta, encode_residue};
+use driftless_history::{Against, FileMeta, Fold, Folded, HistoryFile, encode_delta, encode_residue};
 use driftless_model::{AckRow, KeyHash, Millis, Outcome, RowOutcome, Token, Usage};
 use driftless_runtime::tell_usage;
 use driftless_state::{SyncState, names};
@@ -146,6 +146,7 @@ impl Janitor {
         deadline: Millis,
     ) -> Result<(Swap, Usage), Error> {
         let through = head.delivered.iter().map(|d| d.through).chain([run.through]).max().unwrap_or(run.through);
+        let bulk = state.bulk_file(Some(through)).await?;
         let mut states = state.touched(Some(through)).await?.states;
         let fingerprint = &run.config.fingerprint;
         let comparable = state.made_under(fingerprint);
@@ -154,41 +155,39 @@ impl Janitor {
             forget_fingerprints(deltas.values_mut().flatten());
         }
         deltas.extend(settlement.changed);
-        let changed: BTreeSet<KeyHash> = deltas.keys().copied().collect();
-        // D's states from before: for records that were sent although no version named them.
-        state.complete(&mut states, &changed).await?;
-        let touched: BTreeSet<KeyHash> = states.keys().copied().collect();
-        let mut overlay = deltas;
-        if !comparable {
-            let before = state.a_rows(&touched, &BTreeMap::new(), fingerprint).await?;
-            for (k, row) in before {
-                overlay.entry(k).or_insert(Some(row));
-            }
-        }
-        let mut after = state.base_rows(&touched).await?;
-        for (k, row) in &overlay {
-            match row {
-                Some(row) => drop(after.insert(*k, row.clone())),
-                None => drop(after.remove(k)),
-            }
-        }
-        let left = residue(&states, &after);
         let token = self.tokens.token();
         let (sync, incarnation) = (&head.sync, head.incarnation);
         let meta = file_meta(head, &token, fingerprint);
-        let base = head.history.as_ref().map(|h| h.object.as_str());
-        let (bytes, rows) = driftless_history::fold(self.objects.as_ref(), base, &overlay, &meta).await?;
+        let base = match &head.history {
+            Some(h) => Some(HistoryFile::open(self.objects.as_ref(), &h.object).await?),
+            None => None,
+        };
         let object = names::history(sync, incarnation, &token);
-        self.objects.create(&object, bytes).await?;
-        let residue = if left.is_empty() {
+        let mut overlay = deltas;
+        // After a bulk version both files are long: they are compared while they are read. Else the records that D touches are
+        // few, and what remains of them is found before.
+        let left = match &bulk {
+            Some(_) => None,
+            None => Some(self.left(state, &mut states, &mut overlay, fingerprint).await?),
+        };
+        let against = bulk.as_ref().map(|bulk| Against { bulk, states: &states });
+        let mut fold = Fold::new(base.as_ref(), &overlay, bulk.is_some() && !comparable, against, &meta)?;
+        if let Err(e) = self.objects.create_from(&object, &mut fold).await {
+            return Err(e.of_maker::<driftless_history::Error>().map_or_else(Error::from, Error::from));
+        }
+        let mut folded = fold.finish()?;
+        if let Some(left) = left {
+            folded = Folded { residue: encode_residue(&left)?, left: left.len() as u64, ..folded };
+        }
+        let rows = folded.rows;
+        let residue = if folded.left == 0 {
             None
         } else {
             let object = names::residue(sync, incarnation, &token);
-            let count = left.len() as u64;
-            self.objects.create(&object, encode_residue(&left)?).await?;
-            Some(ResidueRef { object, count })
+            self.objects.create(&object, folded.residue).await?;
+            Some(ResidueRef { object, count: folded.left })
         };
-        let fold = Fold {
+        let fold = head::Fold {
             from_stamp: head.stamp.clone(),
             run: Some(run.id.clone()),
             delivered: head.delivered.len(),
@@ -204,6 +203,34 @@ impl Janitor {
         let own = self.charge(head, until_now);
         let swap = self.log.fold(sync, &fold).await?;
         Ok((swap, self.settled(head, until_now, own, swap)))
+    }
+
+    /// What of A changes, and what remains different (protocol rule 10), where the records that D touches are few.
+    async fn left(
+        &self,
+        state: &SyncState<'_>,
+        states: &mut States,
+        overlay: &mut BTreeMap<KeyHash, Option<AckRow>>,
+        fingerprint: &str,
+    ) -> Result<States, Error> {
+        let changed: BTreeSet<KeyHash> = overlay.keys().copied().collect();
+        // D's states from before: for records that were sent although no version named them.
+        state.complete(states, &changed).await?;
+        let touched: BTreeSet<KeyHash> = states.keys().copied().collect();
+        if !state.made_under(fingerprint) {
+            let before = state.a_rows(&touched, &BTreeMap::new(), fingerprint).await?;
+            for (k, row) in before {
+                overlay.entry(k).or_insert(Some(row));
+            }
+        }
+        let mut after = state.base_rows(&touched).await?;
+        for (k, row) in overlay.iter() {
+            match row {
+                Some(row) => drop(after.insert(*k, row.clone())),
+                None => drop(after.remove(k)),
+            }
+        }
+        Ok(residue(states, &after))
     }
 
     pub(crate) fn in_time(&self, deadline: Millis) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use driftless_config::{Schedule, Sync};
 use driftless_delivery::{Message, Outgoing, Queue};
 use driftless_deltalog::Deltalog;
-use driftless_deltalog::head::{Head, Retired, Swap};
+use driftless_deltalog::head::{Head, Retired, RetiredBy, Swap, VersionEntry, VersionKind};
 use driftless_deltalog::item::{ItemFate, VersionRecord};
 use driftless_deltalog::ledger::{Call, Run, RunState};
 use driftless_deltalog::registry::SyncEntry;
@@ -14,6 +14,7 @@ use driftless_model::{AckRow, Clock, KeyHash, Meter, Millis, RunId, SyncId, Toke
 use driftless_objects::Objects;
 use driftless_state::{SyncState, documents, names};
 
+use crate::compact::Compacting;
 use crate::error::Error;
 
 /// What a sweep needs.
@@ -49,6 +50,8 @@ pub struct Keeping {
     pub stalled: i64,
     /// See [`Folding`].
     pub folding: Folding,
+    /// See [`Compacting`].
+    pub compacting: Compacting,
 }
 
 /// When a commit folds what was delivered into the history file, instead of listing it in the head.
@@ -70,7 +73,13 @@ impl Default for Folding {
 impl Default for Keeping {
     /// Half an hour of grace (functions live 15 minutes), 90 days of log, a quarter of an hour without progress.
     fn default() -> Self {
-        Self { grace: 30 * 60_000, log: 90 * 86_400_000, stalled: 15 * 60_000, folding: Folding::default() }
+        Self {
+            grace: 30 * 60_000,
+            log: 90 * 86_400_000,
+            stalled: 15 * 60_000,
+            folding: Folding::default(),
+            compacting: Compacting::default(),
+        }
     }
 }
 
@@ -123,6 +132,7 @@ impl Janitor {
             self.abandon(&head).await?;
             self.collect(&head, deadline).await?;
             self.waited_long_enough(&head, &config).await?;
+            self.compact(&head, deadline).await?;
         }
         let rest = self.meter.take();
         if !periodic {
@@ -282,15 +292,18 @@ impl Janitor {
     }
 
     /// Stamps the items of retired versions with what became of them, remembers the version, then takes it out of the head.
-    /// Only after the fold, only tokens in `retired`: an uncommitted change never expires.
+    /// Only after the fold or the compaction, only tokens in `retired`: an uncommitted change never expires. A bulk version stays
+    /// in the head, and its file with it, until nobody can still be reading it.
     async fn stamp_retired(&self, head: &Head) -> Result<(), Error> {
-        if head.retired.is_empty() {
+        let now = self.clock.now();
+        let due = |r: &&Retired| r.entry.bulk_object().is_none() || r.at.plus(self.keeping.grace) <= now;
+        if !head.retired.iter().any(|r| due(&r)) {
             return Ok(());
         }
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), head);
         let deltas = state.deltas().await?;
         let mut done = BTreeSet::new();
-        for retired in &head.retired {
+        for retired in head.retired.iter().filter(due) {
             self.stamp_version(head, &state, &deltas, retired).await?;
             done.insert(retired.entry.token.clone());
         }
@@ -306,7 +319,10 @@ impl Janitor {
         retired: &Retired,
     ) -> Result<(), Error> {
         let partition = state.partition(retired.version, &retired.entry);
-        let items = self.log.items(&partition, retired.entry.count).await?;
+        let items = match &retired.entry.kind {
+            VersionKind::Items => self.log.items(&partition, retired.entry.count).await?,
+            VersionKind::Bulk { .. } => BTreeMap::new(),
+        };
         let keys: BTreeSet<KeyHash> = items.keys().copied().collect();
         let fingerprint = head.history.as_ref().map_or(head.config.fingerprint.as_str(), |h| h.fingerprint.as_str());
         let rows = state.a_rows(&keys, deltas, fingerprint).await?;
@@ -316,30 +332,36 @@ impl Janitor {
                 (None, None) => true,
                 _ => false,
             };
-            let fate =
-                if committed { ItemFate::Committed(retired.at) } else { ItemFate::Superseded(retired.run.clone()) };
+            let fate = match &retired.by {
+                RetiredBy::Merge(_) => ItemFate::Merged,
+                RetiredBy::Run(_) if committed => ItemFate::Committed(retired.at),
+                RetiredBy::Run(run) => ItemFate::Superseded(run.clone()),
+            };
             (*k, fate)
         });
         let expires_at = retired.at.plus(self.keeping.log).epoch_seconds();
         self.log.stamp_items(&partition, &fates.collect(), expires_at).await?;
-        let record = VersionRecord {
-            version: retired.version,
-            incarnation: head.incarnation,
-            entry: retired.entry.clone(),
-            run: retired.run.clone(),
-            folded_at: retired.at,
-            expires_at,
-        };
-        self.log.put_version_record(&head.sync, &record).await?;
+        // The version that the others were merged into has their last number, and its record comes when it is folded.
+        if retired.by != RetiredBy::Merge(retired.version) {
+            let record = VersionRecord {
+                version: retired.version,
+                incarnation: head.incarnation,
+                entry: retired.entry.clone(),
+                by: retired.by.clone(),
+                at: retired.at,
+                expires_at,
+            };
+            self.log.put_version_record(&head.sync, &record).await?;
+        }
         Ok(self.log.delete_attempt(&partition).await?)
     }
 
     /// A run that is committed in the head but whose item still says open: we died between the two writes.
     async fn mark_committed(&self, head: &Head) -> Result<(), Error> {
         let committed: BTreeSet<&RunId> =
-            head.delivered.iter().map(|d| &d.run).chain(head.retired.iter().map(|r| &r.run)).collect();
+            head.delivered.iter().map(|d| &d.run).chain(head.retired.iter().filter_map(|r| r.by.run())).collect();
         let folded = self.log.version_records(&head.sync).await?;
-        let folded: BTreeSet<&RunId> = folded.iter().map(|r| &r.run).collect();
+        let folded: BTreeSet<&RunId> = folded.iter().filter_map(|r| r.by.run()).collect();
         for run in self.unfinished(head).await? {
             if committed.contains(&run.id) || folded.contains(&run.id) {
                 let now = self.clock.now();
@@ -378,6 +400,8 @@ impl Janitor {
             .chain(head.residue.iter().map(|r| r.object.as_str()))
             .chain(head.delivered.iter().map(|d| d.object.as_str()))
             .chain(head.holds.values().map(|h| h.object.as_str()))
+            .chain(head.versions.values().filter_map(VersionEntry::bulk_object))
+            .chain(head.retired.iter().filter_map(|r| r.entry.bulk_object()))
             .collect();
         for found in self.objects.list(&names::history_prefix(&head.sync)).await? {
             let key = found.object.key.as_str();

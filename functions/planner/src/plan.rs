@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use driftless_changeset::{Changeset, Net, NetInput, Removal, net_changes};
+use driftless_changeset::{Changeset, Net, NetInput, Removal, net_changes, outlives_bulk};
 use driftless_config::{Destination, FirstSync, Mode, Schedule, Strategy, Sync};
 use driftless_connector::{Capabilities, capabilities_of};
 use driftless_delivery::{Message, Outgoing, Queue, sending};
@@ -326,11 +326,10 @@ impl Planner {
         setting: &Setting,
         state: &SyncState<'_>,
     ) -> Result<Decision, Error> {
-        let Touched { mut states, updated_at } = state.touched(None).await?;
         let deltas = state.deltas().await?;
         let a_size = state.list_size(&deltas).await?;
         let now = self.clock.now();
-        state.complete(&mut states, &deltas.keys().copied().collect()).await?;
+        let Touched { states, updated_at } = state.differences(&deltas, &head.config.fingerprint).await?;
         let resend = self.resend(head, setting, state, &deltas, &states, now).await?;
         let keys: BTreeSet<KeyHash> = states.keys().chain(resend.keys()).copied().collect();
         let a: BTreeMap<KeyHash, AckRow> = state.a_rows(&keys, &deltas, &head.config.fingerprint).await?;
@@ -344,8 +343,12 @@ impl Planner {
         for (number, hold) in &head.holds {
             holds.insert(*number, driftless_history::read_holds(self.objects.as_ref(), &hold.object).await?);
         }
+        let bulk = state.newest_bulk(None).map(|(version, _)| version);
         let named_by = |approved: bool| -> BTreeSet<KeyHash> {
-            let of = |n: &u64| head.holds.get(n).is_some_and(|h| h.approved_at.is_some() == approved);
+            let of = |n: &u64| {
+                let hold = head.holds.get(n).filter(|_| outlives_bulk(Head::held_version(*n), bulk));
+                hold.is_some_and(|h| h.approved_at.is_some() == approved)
+            };
             holds.iter().filter(|(n, _)| of(n)).flat_map(|(_, keys)| keys.iter().copied()).collect()
         };
         let (mut held, approved) = (named_by(false), named_by(true));

@@ -6,6 +6,7 @@
 //! 1. [`merge_diff`] joins a new snapshot with D (US 2025/0265237, FIG. 4) and says who entered, changed and left;
 //! 2. [`aggregate`] folds uncommitted log versions, oldest to newest, into one state per touched record (the aggregate log of
 //!    the change-log filing of 2000: one entry a key, obsolete entries dropped);
+//!    Where a bulk version has flushed the log, [`Differing`] finds the touched records by one pass over two files;
 //! 3. [`net_changes`] derives from those states and A's rows what to send, what to remove and which identifiers change hands;
 //! 4. [`pack`] cuts the rows into the fewest calls;
 //! 5. [`settle`] moves A forward by exactly what was delivered (US 6,044,381: what is not acknowledged is forgotten as sent);
@@ -20,6 +21,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod aggregate;
+mod bulk;
+mod differing;
 mod merge;
 mod net;
 mod pack;
@@ -28,11 +31,13 @@ mod rules;
 mod settle;
 
 pub use aggregate::{States, aggregate};
+pub use bulk::{BulkThreshold, outlives_bulk};
+pub use differing::{Differing, Step, differing};
 pub use merge::{Changes, MergeDiff, forget_fingerprints, merge_diff};
 pub use net::{Mode, Net, NetInput, Removal, Send, net_changes};
 pub use pack::{BatchLimit, CallRange, pack};
 pub use row::{Changeset, PlannedRow, Transfer};
-pub use rules::Rule;
+pub use rules::{Rule, keeps};
 #[cfg(feature = "mutation")]
 pub use rules::{switch_off, switch_on};
-pub use settle::{CallReport, Rejected, Settlement, differs, residue, settle};
+pub use settle::{CallReport, Rejected, Settlement, differs, remains, residue, settle};

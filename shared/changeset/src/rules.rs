@@ -1,7 +1,7 @@
-//! The rules of the protocol that live in pure code, by name. In a deployed function they are constants; the simulation's
+//! The rules of the protocol that are kept by a decision, by name. In a deployed function they are constants; the simulation's
 //! mutation check switches one off at a time (feature `mutation`) and expects to see an invariant break.
 
-/// A rule of the protocol that this crate keeps.
+/// A rule of the protocol that this crate keeps, or whose keeper asks this crate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// Rule 3: rows without an outcome, whose call was claimed, become uncertain.
@@ -14,8 +14,14 @@ pub enum Rule {
     SharedIdentifiers,
     /// Rule 7: holds are subtracted.
     Holds,
+    /// Rule 7: a bulk version that flushes a held version does not release what it held.
+    HoldsOutliveBulk,
     /// Rule 10: what was not delivered is kept as residue.
     Residue,
+    /// Rule 11: a compaction stays above what the active run, and every committed one, covers.
+    CompactionBoundary,
+    /// Rule 12: a bulk file that is gone is not an empty D.
+    BulkIsThere,
     /// Rule 14: under a new configuration acknowledged hashes are not compared.
     NewConfiguration,
 }
@@ -39,19 +45,20 @@ mod switches {
         OFF.with(|off| off.set(None));
     }
 
-    pub(crate) fn keeps(rule: Rule) -> bool {
+    /// True unless the rule is switched off on this thread.
+    pub fn keeps(rule: Rule) -> bool {
         OFF.with(|off| off.get() != Some(rule))
     }
 }
 
 #[cfg(feature = "mutation")]
-pub(crate) use switches::keeps;
-#[cfg(feature = "mutation")]
-pub use switches::{switch_off, switch_on};
+pub use switches::{keeps, switch_off, switch_on};
 
-/// True while the rule is in force: always, but in the mutation check.
+/// True while the rule is in force: always, but in the mutation check. For the functions that keep a rule whose decision needs
+/// what they alone have read.
 #[cfg(not(feature = "mutation"))]
 #[inline]
-pub(crate) const fn keeps(_: Rule) -> bool {
+#[must_use]
+pub const fn keeps(_: Rule) -> bool {
     true
 }

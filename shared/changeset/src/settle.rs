@@ -203,15 +203,18 @@ pub fn differs(d: Option<&RecordState>, a: Option<&AckRow>) -> bool {
     }
 }
 
+/// D's state and A's row after a fold still differ: the record is kept as residue (protocol rule 10).
+#[must_use]
+pub fn remains(d: Option<&RecordState>, a: Option<&AckRow>) -> bool {
+    keeps(Rule::Residue) && differs(d, a)
+}
+
 /// What remains different after a fold: `diff(D at through, A after)`, rejected, held, quarantined, suppressed and uncertain
 /// records included (protocol rule 10). `d` has the states of all touched records, `a` A's rows of them after the fold.
 #[must_use]
 pub fn residue(d: &States, a: &BTreeMap<KeyHash, AckRow>) -> States {
-    if !keeps(Rule::Residue) {
-        return States::new();
-    }
     d.iter()
-        .filter(|(k, (_, state))| differs(state.as_ref(), a.get(k)))
+        .filter(|(k, (_, state))| remains(state.as_ref(), a.get(k)))
         .map(|(k, (key, state))| (*k, (key.clone(), state.clone())))
         .collect()
 }

@@ -1,5 +1,6 @@
 //! The pure core over random histories of one list: snapshots, runs that get only half-way, lost answers, rejections,
-//! shared and changing identifiers, holds, erasures, new configurations, and commits with and without a fold.
+//! shared and changing identifiers, holds, erasures, new configurations, commits with and without a fold, bulk versions at random
+//! thresholds and compactions.
 //!
 //! Checked at every step: DL-2, DL-3, DL-4, DL-5, DL-8, DL-10. Once faults stop: DL-1 and DL-6. Nothing of an older plan
 //! follows a newer one (DL-7), because D is the newest snapshot's after every commit, whenever it comes.
@@ -28,6 +29,7 @@ enum Step {
     Release,
     Erase(u8),
     Reconfigure,
+    Compact,
 }
 
 /// `None`: a record has no value in this field. Some values are shared by all records.
@@ -82,11 +84,12 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Release),
         1 => (0u8..5).prop_map(Step::Erase),
         1 => Just(Step::Reconfigure),
+        2 => Just(Step::Compact),
     ]
 }
 
-fn run(steps: &[Step]) -> World {
-    let mut w = World::default();
+fn run((bulk, steps): &(Option<usize>, Vec<Step>)) -> World {
+    let mut w = World::with_bulk(*bulk);
     for s in steps {
         match s {
             Step::Upload(rows) => w.upload(records(rows)),
@@ -99,14 +102,17 @@ fn run(steps: &[Step]) -> World {
             Step::Release => w.release(),
             Step::Erase(k) => w.erase(KeyHash(u128::from(*k))),
             Step::Reconfigure => w.reconfigure(),
+            Step::Compact => w.compact(),
         }
     }
     w.quiesce();
     w
 }
 
-fn histories() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec(step(), 1..60)
+/// With the number of changes beyond which a version is a bulk version: never, always, or somewhere between.
+fn histories() -> impl Strategy<Value = (Option<usize>, Vec<Step>)> {
+    let bulk = prop_oneof![2 => Just(None), 1 => Just(Some(0)), 3 => (1usize..8).prop_map(Some)];
+    (bulk, prop::collection::vec(step(), 1..60))
 }
 
 fn config(cases: u32) -> ProptestConfig {
@@ -117,8 +123,8 @@ proptest! {
     #![proptest_config(config(20_000))]
 
     #[test]
-    fn every_history_converges_and_keeps_the_invariants_on_its_way(steps in histories()) {
-        run(&steps);
+    fn every_history_converges_and_keeps_the_invariants_on_its_way(history in histories()) {
+        run(&history);
     }
 }
 
@@ -135,7 +141,9 @@ fn without_any_one_of_the_rules_a_history_breaks_an_invariant() {
         Rule::IdentifierSet,
         Rule::SharedIdentifiers,
         Rule::Holds,
+        Rule::HoldsOutliveBulk,
         Rule::Residue,
+        Rule::CompactionBoundary,
         Rule::NewConfiguration,
     ];
     std::panic::set_hook(Box::new(|_| {}));
@@ -146,8 +154,8 @@ fn without_any_one_of_the_rules_a_history_breaks_an_invariant() {
             let config = ProptestConfig { max_shrink_iters: 0, ..config(20_000) };
             let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
             let kept = runner
-                .run(&histories(), |steps| {
-                    drop(run(&steps));
+                .run(&histories(), |history| {
+                    drop(run(&history));
                     Ok(())
                 })
                 .is_ok();

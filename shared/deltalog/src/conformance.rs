@@ -6,6 +6,7 @@
 #![allow(clippy::missing_panics_doc)] // a failed expectation is what the suite is for
 
 mod call;
+mod compact;
 pub(crate) mod example;
 mod fold;
 mod head;
@@ -21,6 +22,7 @@ use crate::Deltalog;
 use crate::head::Swap;
 
 pub use call::*;
+pub use compact::*;
 pub use fold::*;
 pub use head::*;
 pub use hold::*;
@@ -56,6 +58,13 @@ pub async fn all(store: &dyn Deltalog) {
     a_fold_of_committed_runs_waits_for_the_active_one(store).await;
     rule_7_a_fold_leaves_holds_and_later_versions_alone(store).await;
     a_long_chain_folds_and_is_cleared(store).await;
+
+    versions_are_merged_into_the_last_of_them(store).await;
+    rule_11_a_compaction_is_refused_on_anything_that_moved(store).await;
+    rule_7_a_compaction_leaves_holds_alone(store).await;
+    a_bulk_version_takes_in_what_it_flushed(store).await;
+    a_fold_takes_a_merged_version_with_its_number(store).await;
+    as_many_versions_are_merged_as_a_condition_can_name(store).await;
 
     rule_7_a_hold_is_placed_once_and_keeps_its_approval(store).await;
     an_approval_is_a_ceiling(store).await;

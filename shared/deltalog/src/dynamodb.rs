@@ -31,7 +31,7 @@ use driftless_model::{
 };
 
 use crate::head::{
-    ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
+    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
@@ -146,6 +146,10 @@ impl Deltalog for DynamoDeltalog {
 
     async fn fold(&self, sync: &SyncId, fold: &Fold) -> Result<Swap> {
         self.write_fold(sync, fold).await
+    }
+
+    async fn compact(&self, sync: &SyncId, compaction: &Compaction) -> Result<Swap> {
+        self.write_compaction(sync, compaction).await
     }
 
     async fn place_hold(&self, sync: &SyncId, guard: &HeadGuard, version: u64, hold: &Hold) -> Result<Swap> {

@@ -75,7 +75,7 @@ pub struct VersionEntry {
     pub token: Token,
     /// How the version is represented.
     pub kind: VersionKind,
-    /// Items; readers count (protocol rule 12).
+    /// Changed records. Where the kind is [`VersionKind::Items`], so many items: readers count (protocol rule 12).
     pub count: u64,
     /// Of them, records that entered.
     pub adds: u64,
@@ -83,10 +83,21 @@ pub struct VersionEntry {
     pub updates: u64,
     /// Of them, records that left.
     pub removals: u64,
-    /// The order of the snapshot that brought it.
+    /// The order of the snapshot that brought it; of the newest one, where versions were merged.
     pub order: SnapshotOrder,
-    /// When it was logged.
+    /// When it was logged; the oldest of them, where versions were merged.
     pub logged_at: Millis,
+}
+
+impl VersionEntry {
+    /// The file with the new state, if the version is a bulk version.
+    #[must_use]
+    pub fn bulk_object(&self) -> Option<&str> {
+        match &self.kind {
+            VersionKind::Items => None,
+            VersionKind::Bulk { object } => Some(object),
+        }
+    }
 }
 
 /// Removals (or adds) that a guard keeps back until a person approves (DL-8, protocol rule 7).
@@ -121,15 +132,36 @@ pub struct DeliveredRun {
     pub at: Millis,
 }
 
-/// A log version (or object) that a fold has replaced; its items are stamped, and deleted after the grace period.
+/// What took a version out of the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetiredBy {
+    /// A fold: the commit of this run.
+    Run(RunId),
+    /// A compaction: its states live on in the version of this number.
+    Merge(u64),
+}
+
+impl RetiredBy {
+    /// The run whose commit folded it, if it was folded.
+    #[must_use]
+    pub const fn run(&self) -> Option<&RunId> {
+        match self {
+            Self::Run(run) => Some(run),
+            Self::Merge(_) => None,
+        }
+    }
+}
+
+/// A log version that a fold or a compaction has replaced; its items are stamped, its file is deleted after the grace period.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retired {
     /// The version's number.
     pub version: u64,
     /// Its entry, as it stood in the head.
     pub entry: VersionEntry,
-    /// The run whose commit folded it.
-    pub run: RunId,
+    /// What replaced it.
+    pub by: RetiredBy,
     /// When.
     pub at: Millis,
 }
@@ -165,7 +197,8 @@ pub struct Head {
     pub history: Option<HistoryRef>,
     /// See [`ResidueRef`].
     pub residue: Option<ResidueRef>,
-    /// The versions after the history, by number. Ingest only adds; the janitor only touches ≤ `through`.
+    /// The versions after the history, by number. Ingest only adds; a fold takes those ≤ `through`; a compaction merges some
+    /// that no run covers into the last of them, so that numbers may be missing between two, but none is used twice.
     pub versions: BTreeMap<u64, VersionEntry>,
     /// The run that may send; at most one.
     pub active_run: Option<RunId>,
@@ -236,6 +269,12 @@ impl Head {
     #[must_use]
     pub fn write_units(&self) -> u64 {
         crate::dynamodb::head_units(self)
+    }
+
+    /// The version that the hold of this number is about: that was held, or that a held run went through.
+    #[must_use]
+    pub const fn held_version(number: u64) -> u64 {
+        number / 2
     }
 
     /// The holds that still hold.
@@ -316,6 +355,28 @@ pub struct Fold {
     pub by: RunId,
     /// Set when the run reached the success threshold.
     pub succeeded_at: Option<Millis>,
+    /// When.
+    pub at: Millis,
+}
+
+/// Versions that one [`Compaction`] may merge: as many as the condition of one write can name.
+pub const MOST_MERGED: usize = 40;
+
+/// A compaction of the chain: several versions become one, in one write. D stays what it is, and so does the head's version,
+/// so neither an ingest nor a plan that is under way has to start again (docs/adr/0010-compaction.md).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compaction {
+    /// Incarnation as read.
+    pub incarnation: u64,
+    /// History stamp as read.
+    pub stamp: Token,
+    /// Active run as read.
+    pub active_run: Option<RunId>,
+    /// The versions it merges, as read: at most [`MOST_MERGED`], neighbours in the chain, none covered by a run.
+    pub merged: BTreeMap<u64, VersionEntry>,
+    /// What takes the place of the last of them, under its number. The last entry itself, if it is a bulk version: that flushes
+    /// what came before it as it is.
+    pub into: VersionEntry,
     /// When.
     pub at: Millis,
 }

@@ -3,6 +3,8 @@
 use driftless_model::{AttrHash, IdentifierSet, KeyHash, Millis, RecordKey, RecordState, RunId, SyncId, Token};
 use serde::{Deserialize, Serialize};
 
+use crate::head::RetiredBy;
+
 /// The partitions that hold the items of one log version of one ingest attempt. The stores split it into shards.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogPartition {
@@ -65,6 +67,17 @@ impl LogItem {
         })
     }
 
+    /// This change on top of an earlier one of the same record, as one change: the newest state, and what the two did together.
+    #[must_use]
+    pub fn after(mut self, earlier: &Self) -> Self {
+        self.op = match (earlier.op, self.op) {
+            (_, ChangeOp::Remove) => ChangeOp::Remove,
+            (ChangeOp::Add, _) => ChangeOp::Add,
+            (ChangeOp::Remove | ChangeOp::Update, _) => ChangeOp::Update,
+        };
+        self
+    }
+
     /// FIG. 4's flag: is the record in the dataset's selection after this version.
     #[must_use]
     pub const fn in_dataset(&self) -> bool {
@@ -79,9 +92,11 @@ pub enum ItemFate {
     Committed(Millis),
     /// Replaced by the state that this run left behind.
     Superseded(RunId),
+    /// Its state, or a newer one, lives on in the version that it was merged into: only its expiry is stamped.
+    Merged,
 }
 
-/// Stays when the items of a version have expired: enough for `explain` and `runs`.
+/// Stays when the items of a retired version have expired: enough for `explain` and `runs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRecord {
     /// The version's number.
@@ -90,10 +105,10 @@ pub struct VersionRecord {
     pub incarnation: u64,
     /// The entry as it stood in the head.
     pub entry: crate::head::VersionEntry,
-    /// The run whose commit folded it.
-    pub run: RunId,
+    /// What took it out of the chain.
+    pub by: RetiredBy,
     /// When.
-    pub folded_at: Millis,
+    pub at: Millis,
     /// Epoch seconds at which its items expire.
     pub expires_at: i64,
 }

@@ -9,7 +9,7 @@ use driftless_model::{
 };
 
 use crate::head::{
-    ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
+    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
     transition as head,
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
@@ -208,6 +208,10 @@ impl Deltalog for MemoryDeltalog {
         Ok(self.lock().swap_head(sync, |h| head::try_fold(h, fold)))
     }
 
+    async fn compact(&self, sync: &SyncId, compaction: &Compaction) -> Result<Swap> {
+        Ok(self.lock().swap_head(sync, |h| head::try_compact(h, compaction)))
+    }
+
     async fn place_hold(&self, sync: &SyncId, guard: &HeadGuard, version: u64, hold: &Hold) -> Result<Swap> {
         Ok(self.lock().swap_head(sync, |h| head::try_place_hold(h, guard, version, hold)))
     }
@@ -268,6 +272,7 @@ impl Deltalog for MemoryDeltalog {
             match fate {
                 ItemFate::Committed(at) => item.committed_at = Some(*at),
                 ItemFate::Superseded(run) => item.superseded_by = Some(run.clone()),
+                ItemFate::Merged => {}
             }
             item.expires_at = Some(expires_at);
         }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::dynamodb::sizes::{call_size, head_size, log_item_size, read_units, run_size, write_units};
 use crate::head::{
-    ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
+    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
@@ -101,6 +101,7 @@ metered! {
         fn deactivate(run: &RunId) -> Swap, false;
         fn commit(stamp: &Token, delivered: &DeliveredRun, succeeded_at: Option<Millis>) -> Swap, false;
         fn fold(fold: &Fold) -> Swap, false;
+        fn compact(compaction: &Compaction) -> Swap, false;
         fn place_hold(guard: &HeadGuard, version: u64, hold: &Hold) -> Swap, false;
         fn approve(version: u64, ceiling: u64, at: Millis) -> Swap, false;
         fn drop_hold(version: u64, object: &str) -> Swap, false;

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use driftless_model::{AttrHash, DatasetId, DestinationId, KeyHash, Millis, RunId, SnapshotRef, SyncId, Token, Usage};
 
 use crate::Result;
-use crate::head::{ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Swap, Tick};
+use crate::head::{
+    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Swap, Tick,
+};
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run, RunState};
 use crate::registry::{DestinationEntry, SyncEntry};
@@ -78,6 +80,9 @@ pub trait Deltalog: Send + Sync {
     /// Fold, with or without the commit of the active run; see [`Fold`]. Condition: stamp, and the active run as stated.
     /// Success if the stamp is the fold's own already.
     async fn fold(&self, sync: &SyncId, fold: &Fold) -> Result<Swap>;
+    /// Merges versions of the chain into the last of them; see [`Compaction`]. Condition: incarnation ∧ stamp ∧ active run as read
+    /// ∧ every merged version as read. Success if the last one is the compaction's own already.
+    async fn compact(&self, sync: &SyncId, compaction: &Compaction) -> Result<Swap>;
     /// Places a hold that a run-level guard found. Condition: incarnation, version; absent, or the same object.
     async fn place_hold(
         &self,
@@ -92,7 +97,7 @@ pub trait Deltalog: Send + Sync {
     async fn drop_hold(&self, sync: &SyncId, version: u64, object: &str) -> Result<Swap>;
     /// Sets or clears "needs attention". Condition: incarnation.
     async fn set_attention(&self, sync: &SyncId, incarnation: u64, attention: Option<&Attention>) -> Result<()>;
-    /// Takes versions out of `retired` after their items were stamped and deleted. Condition: stamp of each token.
+    /// Takes versions out of `retired` after their items were stamped. Condition: stamp of each token.
     async fn clear_retired(&self, sync: &SyncId, tokens: &BTreeSet<Token>) -> Result<()>;
 
     // ---- log

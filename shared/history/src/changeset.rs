@@ -13,8 +13,8 @@ use crate::columns::{
     ATTR_HASH, HashColumn, IDENTIFIERS, IdentifierColumn, Identifiers, KEY, KEY_HASH, REMOTE_ID, attr_hashes, column,
     hash_at, hash_field, identifiers_field, key_hashes, required, text_at,
 };
+use crate::find::Selection;
 use crate::header::Header;
-use crate::history::Selection;
 use crate::table::{Part, Table};
 use crate::writer::{Cut, TableWriter};
 use crate::{Error, FileKind, Malformation, Result};

@@ -18,7 +18,7 @@ const AHEAD: usize = 4;
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 8_192;
 
-/// The two hashes of the rows of a history file, being read: these two columns only, a few megabytes at a time.
+/// The two hashes of the rows of a history or bulk file, being read: these two columns only, a few megabytes at a time.
 pub struct Hashes<'t> {
     table: &'t Table<'t>,
     fetched: Pin<Box<dyn Stream<Item = Result<(usize, Fetched)>> + Send + 't>>,
@@ -29,7 +29,8 @@ pub struct Hashes<'t> {
 }
 
 impl<'t> Hashes<'t> {
-    pub(crate) fn new(table: &'t Table<'t>, groups: Vec<usize>, from: KeyHash, to: KeyHash) -> Self {
+    pub(crate) fn new(table: &'t Table<'t>, from: KeyHash, to: KeyHash) -> Self {
+        let groups = table.groups_of(|low, high| low <= to && from <= high);
         let fetch = move |group| async move { Ok((group, table.fetch(group, &COLUMNS).await?)) };
         let fetched = Box::pin(stream::iter(groups).map(fetch).buffered(AHEAD));
         Self { table, fetched, scan: None, from, to, last: None }

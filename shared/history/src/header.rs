@@ -25,6 +25,8 @@ pub enum FileKind {
     Hold,
     /// What a run sends.
     Changeset,
+    /// All of D as of one log version.
+    Bulk,
 }
 
 impl fmt::Display for FileKind {
@@ -35,11 +37,13 @@ impl fmt::Display for FileKind {
             Self::Residue => "residue",
             Self::Hold => "hold",
             Self::Changeset => "changeset",
+            Self::Bulk => "bulk",
         })
     }
 }
 
-/// What a history file belongs to: the six names that the head carries too, and the stamp of the fold that made it
+/// What a history or bulk file belongs to: the six names that the head carries too, and the stamp of the fold that made it (of a
+/// bulk file, the token of its version)
 /// (US 6,044,381: a history file is valid only for the pair of data sets that it names).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileMeta {
@@ -66,7 +70,7 @@ pub struct FileMeta {
 pub(crate) struct Header {
     format: u32,
     kind: FileKind,
-    /// History files only.
+    /// History and bulk files only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) meta: Option<FileMeta>,
     /// Changeset files only: rows before the transfers.
@@ -85,7 +89,7 @@ impl Header {
         Self { format: FORMAT, kind, meta: None, rows: None }
     }
 
-    /// The header of a history file.
+    /// The header of a history or bulk file.
     pub(crate) fn with_meta(kind: FileKind, meta: FileMeta) -> Self {
         Self { meta: Some(meta), ..Self::new(kind) }
     }

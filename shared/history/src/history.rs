@@ -3,13 +3,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use driftless_model::{AckRow, KeyHash};
 use driftless_objects::Objects;
-use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
-use parquet::file::statistics::Statistics;
 
 use crate::ack_columns::{AckColumns, decode, schema};
-use crate::columns::{KEY_HASH, key_hashes};
 use crate::hashes::Hashes;
 use crate::header::Header;
+use crate::stream::Batches;
 use crate::table::{Part, Scan, Table};
 use crate::writer::{BATCH_ROWS, Cut, TableWriter};
 use crate::{Error, FileKind, FileMeta, Malformation, Result};
@@ -40,6 +38,11 @@ impl HistoryWriter {
         self.rows += 1;
         self.columns.push(row.key_hash, Some(row)).map_err(encode)?;
         if self.columns.rows() >= BATCH_ROWS { self.flush() } else { Ok(()) }
+    }
+
+    /// See [`TableWriter::take`].
+    pub(crate) fn take(&mut self, at_least: usize) -> Option<Bytes> {
+        self.table.take(at_least)
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -100,27 +103,16 @@ impl<'a> HistoryFile<'a> {
 
     /// The two hashes of the rows with key hashes from `from` to `to`, in key-hash order, in a stream.
     pub fn hashes(&self, from: KeyHash, to: KeyHash) -> Hashes<'_> {
-        Hashes::new(&self.table, self.groups_of(|low, high| low <= to && from <= high), from, to)
+        Hashes::new(&self.table, from, to)
     }
 
     /// The rows of `wanted` that the file has. Finds them by their hashes, then reads the other columns only of the pages
     /// that hold them.
     pub async fn rows(&self, wanted: &BTreeSet<KeyHash>) -> Result<BTreeMap<KeyHash, AckRow>> {
-        let groups = self.groups_of(|low, high| wanted.range(low..=high).next().is_some());
-        if groups.is_empty() {
-            return Ok(BTreeMap::new());
+        match self.table.find(wanted).await? {
+            Some(part) => self.collect(part).await,
+            None => Ok(BTreeMap::new()),
         }
-        let part = Part { columns: Some(&[KEY_HASH]), groups: Some(groups.clone()), ..Part::default() };
-        let mut scan = self.table.scan(part)?;
-        let mut selection = Selection::default();
-        while let Some(batch) = scan.next().await? {
-            for key_hash in key_hashes(&batch).map_err(|e| self.table.malformed(e))? {
-                selection.push(wanted.contains(&key_hash));
-            }
-        }
-        let Some(selection) = selection.finish() else { return Ok(BTreeMap::new()) };
-        let part = Part { groups: Some(groups), selection: Some(selection), ..Part::default() };
-        self.collect(part).await
     }
 
     /// One row, for `explain`.
@@ -143,20 +135,8 @@ impl<'a> HistoryFile<'a> {
     }
 
     /// Every row in key-hash order, some thousand at a time.
-    pub(crate) fn stream(&self) -> Result<Rows<'_, 'a>> {
+    pub(crate) fn stream(&self) -> Result<Rows<'_, '_>> {
         Ok(Rows { table: &self.table, scan: self.table.scan(Part::default())? })
-    }
-
-    /// The row groups whose bounds, lowest and highest key hash, admit a wanted key.
-    fn groups_of(&self, admits: impl Fn(KeyHash, KeyHash) -> bool) -> Vec<usize> {
-        let bound = |bytes: Option<&[u8]>| bytes.and_then(|b| b.try_into().ok()).map(KeyHash::from_bytes);
-        let holds = |statistics: Option<&Statistics>| {
-            let low = bound(statistics.and_then(Statistics::min_bytes_opt)).unwrap_or(KeyHash(0));
-            let high = bound(statistics.and_then(Statistics::max_bytes_opt)).unwrap_or(KeyHash(u128::MAX));
-            low <= high && admits(low, high)
-        };
-        let groups = self.table.metadata().row_groups().iter().enumerate();
-        groups.filter(|(_, g)| holds(g.columns().first().and_then(|c| c.statistics()))).map(|(at, _)| at).collect()
     }
 }
 
@@ -172,30 +152,17 @@ impl Rows<'_, '_> {
         let rows = decode(&batch, false).map_err(|e| self.table.malformed(e))?;
         Ok(Some(rows.into_iter().filter_map(|(_, row)| row).collect()))
     }
+}
 
-    pub(crate) fn unsorted(&self) -> Error {
+impl Batches for Rows<'_, '_> {
+    type Row = AckRow;
+
+    async fn next(&mut self) -> Result<Option<Vec<(KeyHash, AckRow)>>> {
+        let rows = Rows::next(self).await?;
+        Ok(rows.map(|rows| rows.into_iter().map(|row| (row.key_hash, row)).collect()))
+    }
+
+    fn unsorted(&self) -> Error {
         self.table.malformed(Malformation::Unsorted)
-    }
-}
-
-/// Which of a sequence of rows to read, as runs.
-#[derive(Default)]
-pub(crate) struct Selection {
-    runs: Vec<RowSelector>,
-    any: bool,
-}
-
-impl Selection {
-    pub(crate) fn push(&mut self, wanted: bool) {
-        self.any |= wanted;
-        match self.runs.last_mut() {
-            Some(run) if run.skip != wanted => run.row_count += 1,
-            _ => self.runs.push(RowSelector { row_count: 1, skip: !wanted }),
-        }
-    }
-
-    /// `None` if no row is wanted.
-    pub(crate) fn finish(self) -> Option<RowSelection> {
-        self.any.then(|| self.runs.into())
     }
 }

@@ -9,11 +9,12 @@
 //! | delta | the rows of A that one committed run changed | head (`delivered`) |
 //! | residue | the part of D that a run did not deliver | head |
 //! | hold | the keys that a guard keeps back | head (`holds`) |
+//! | bulk | all of D as of one log version, sorted by key hash | head (`versions`) |
 //! | changeset | what a run sends, in call order | run |
 //!
 //! * Equal input gives equal bytes: no clock, no randomness, no order that depends on a hash map.
-//! * DL-9: digests are read from two columns, rows only where they match, and a fold is a streaming merge. Only what the
-//!   caller asked for, one row group and the output are in memory.
+//! * DL-9: digests are read from two columns, rows only where they match, and a fold is a streaming merge whose output
+//!   leaves in parts. Only what the caller asked for, one row group and one part are in memory.
 //! * A file of ours that cannot be read is [`Disposition::Fatal`](driftless_model::Disposition::Fatal): nothing of that
 //!   sync can go on until a person has looked. Errors name the object and what is wrong with it, never a value.
 //! * Reading is I/O only through [`Objects`](driftless_objects::Objects) and needs no async runtime.
@@ -24,23 +25,27 @@
 //! and a stamp, and a record counts as sent only once it was acknowledged.
 
 mod ack_columns;
+mod bulk;
 mod changeset;
 mod columns;
 mod delta;
 mod error;
+mod find;
 mod fold;
 mod hashes;
 mod header;
 mod history;
 mod hold;
 mod residue;
+mod stream;
 mod table;
 mod writer;
 
+pub use bulk::{BulkFile, BulkRow, BulkWriter, Updates};
 pub use changeset::{encode_changeset, find_rows, read_changeset, read_rows};
 pub use delta::{Delta, encode_delta, read_delta};
 pub use error::{Error, Malformation, Result};
-pub use fold::fold;
+pub use fold::{Against, Fold, Folded, fold};
 pub use hashes::Hashes;
 pub use header::{FileKind, FileMeta};
 pub use history::{HistoryFile, encode_history};

@@ -61,25 +61,53 @@ impl Columns {
     }
 }
 
+/// A residue file that is being written, entry by entry in key-hash order.
+pub(crate) struct ResidueWriter {
+    table: TableWriter,
+    columns: Columns,
+}
+
+impl ResidueWriter {
+    pub(crate) fn new() -> Result<Self> {
+        let table = TableWriter::new(&Header::new(FileKind::Residue), schema(), CUT)?;
+        let columns = Columns {
+            key_hash: HashColumn::new(),
+            attr_hash: UInt64Builder::new(),
+            key: StringBuilder::new(),
+            identifiers: IdentifierColumn::new(&[]),
+            rows: 0,
+        };
+        Ok(Self { table, columns })
+    }
+
+    pub(crate) fn push(&mut self, key_hash: KeyHash, key: &RecordKey, state: Option<&RecordState>) -> Result<()> {
+        self.columns.push(key_hash, key, state).map_err(encode)?;
+        if self.columns.rows >= BATCH_ROWS { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let batch = self.columns.finish().map_err(encode)?;
+        self.table.write(&batch)
+    }
+
+    /// The file and its number of entries.
+    pub(crate) fn finish(mut self) -> Result<(Bytes, u64)> {
+        self.flush()?;
+        self.table.finish()
+    }
+}
+
+const fn encode(source: ParquetError) -> Error {
+    Error::Encode { kind: FileKind::Residue, source }
+}
+
 /// A residue file.
 pub fn encode_residue(residue: &Residue) -> Result<Bytes> {
-    let encode = |source| Error::Encode { kind: FileKind::Residue, source };
-    let mut table = TableWriter::new(&Header::new(FileKind::Residue), schema(), CUT)?;
-    let mut columns = Columns {
-        key_hash: HashColumn::new(),
-        attr_hash: UInt64Builder::new(),
-        key: StringBuilder::new(),
-        identifiers: IdentifierColumn::new(&[]),
-        rows: 0,
-    };
+    let mut writer = ResidueWriter::new()?;
     for (key_hash, (key, state)) in residue {
-        columns.push(*key_hash, key, state.as_ref()).map_err(encode)?;
-        if columns.rows >= BATCH_ROWS {
-            table.write(&columns.finish().map_err(encode)?)?;
-        }
+        writer.push(*key_hash, key, state.as_ref())?;
     }
-    table.write(&columns.finish().map_err(encode)?)?;
-    Ok(table.finish()?.0)
+    Ok(writer.finish()?.0)
 }
 
 /// Reads a residue file whole.

@@ -72,7 +72,14 @@ impl TableWriter {
         self.writer.flush().map_err(|source| Error::Encode { kind: self.kind, source })
     }
 
-    /// The whole file and its number of rows.
+    /// The bytes that are final, once there are at least so many: the file is their sequence, ended by [`Self::finish`]. What is
+    /// taken need not be kept in memory.
+    pub(crate) fn take(&mut self, at_least: usize) -> Option<Bytes> {
+        let written = self.writer.inner_mut();
+        (written.len() >= at_least).then(|| core::mem::take(written).into())
+    }
+
+    /// The whole file, or what was not taken of it, and its number of rows.
     pub(crate) fn finish(self) -> Result<(Bytes, u64)> {
         let Self { kind, rows, writer } = self;
         let bytes = writer.into_inner().map_err(|source| Error::Encode { kind, source })?;

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use driftless_changeset::{Changeset, PlannedRow, Transfer};
+use driftless_changeset::{Changeset, PlannedRow, Transfer, differs};
 use driftless_history::{
-    Delta, FileMeta, HistoryFile, Residue, encode_changeset, encode_delta, encode_history, encode_holds,
-    encode_residue, find_rows, fold, read_changeset, read_delta, read_holds, read_residue, read_rows,
+    Against, BulkFile, BulkRow, BulkWriter, Delta, FileMeta, Fold, HistoryFile, Residue, encode_changeset,
+    encode_delta, encode_history, encode_holds, encode_residue, find_rows, fold, read_changeset, read_delta,
+    read_holds, read_residue, read_rows,
 };
 use driftless_model::{
     AckRow, Acknowledged, AttrHash, Identifier, IdentifierSet, KeyHash, Millis, Operation, RecordKey, RecordState,
@@ -60,6 +61,26 @@ fn residue() -> impl Strategy<Value = Residue> {
         (key, state)
     });
     btree_map(key_hash(), state, 0..30)
+}
+
+fn bulk() -> impl Strategy<Value = BTreeMap<KeyHash, BulkRow>> {
+    let row = (".{0,8}", any::<u64>(), identifiers(), maybe(any::<i64>())).prop_map(|(key, h, identifiers, at)| {
+        let state = RecordState { key: RecordKey::new(key), attr_hash: AttrHash(h), identifiers };
+        BulkRow { state, updated_at: at.map(Millis) }
+    });
+    btree_map(key_hash(), row, 0..30)
+}
+
+/// As a writer makes it who hands on whatever is final.
+fn encoded_bulk(rows: &BTreeMap<KeyHash, BulkRow>, at_least: usize) -> Bytes {
+    let mut writer = BulkWriter::new(&meta()).unwrap();
+    let mut file = Vec::new();
+    for (key, row) in rows {
+        writer.push(*key, &row.state, row.updated_at).unwrap();
+        file.extend(writer.take(at_least).unwrap_or_default());
+    }
+    file.extend(writer.finish().unwrap());
+    file.into()
 }
 
 fn changeset() -> impl Strategy<Value = Changeset> {
@@ -146,6 +167,74 @@ proptest! {
         let objects = stored(encoded(&base));
         let folded = block_on(fold(&objects, (!first).then_some("f"), &overlay, &meta())).unwrap();
         prop_assert_eq!(folded, (encoded(&expected), expected.len() as u64));
+    }
+
+    #[test]
+    fn a_bulk_file_reads_back_whole_in_part_and_as_digests(
+        rows in bulk(),
+        wanted in btree_set(key_hash(), 0..20),
+        at_least in 0_usize..400,
+    ) {
+        let objects = stored(encoded_bulk(&rows, at_least));
+        block_on(async {
+            let file = BulkFile::open(&objects, "f").await.unwrap();
+            prop_assert_eq!(file.len(), rows.len() as u64);
+            let digests: Vec<_> = rows.iter().map(|(k, r)| (*k, r.state.attr_hash)).collect();
+            prop_assert_eq!(file.digests().await.unwrap(), digests);
+            let mut updates = file.update_stream().unwrap();
+            let mut updated = Vec::new();
+            while let Some(batch) = updates.next().await.unwrap() {
+                updated.extend(batch);
+            }
+            prop_assert_eq!(updated, rows.iter().map(|(k, r)| (*k, r.updated_at)).collect::<Vec<_>>());
+            let some: BTreeMap<_, _> =
+                rows.iter().filter(|(k, _)| wanted.contains(k)).map(|(k, r)| (*k, r.clone())).collect();
+            prop_assert_eq!(file.rows(&wanted).await.unwrap(), some);
+            prop_assert_eq!(&file.all().await.unwrap(), &rows);
+            Ok(())
+        })?;
+        prop_assert_eq!(encoded_bulk(&rows, 0), encoded_bulk(&rows, at_least), "however it is taken");
+    }
+
+    #[test]
+    fn a_fold_against_a_bulk_file_leaves_what_differs(
+        base in history(),
+        overlay in delta(),
+        rows in bulk(),
+        states in residue(),
+        first: bool,
+        forget: bool,
+    ) {
+        let base = if first { BTreeMap::new() } else { base };
+        let mut after = base.clone();
+        if forget {
+            after.values_mut().for_each(|row| row.acknowledged = None);
+        }
+        for (key, row) in &overlay {
+            match row {
+                Some(row) => after.insert(*key, row.clone()),
+                None => after.remove(key),
+            };
+        }
+        let mut d: Residue = rows.iter().map(|(k, r)| (*k, (r.state.key.clone(), Some(r.state.clone())))).collect();
+        d.extend(states.clone());
+        for (key, row) in &after {
+            d.entry(*key).or_insert_with(|| (row.key.clone(), None));
+        }
+        let left: Residue = d.into_iter().filter(|(k, (_, s))| differs(s.as_ref(), after.get(k))).collect();
+        let objects = stored(encoded(&base));
+        block_on(objects.create("bulk", encoded_bulk(&rows, 0))).unwrap();
+        let (made, folded) = block_on(async {
+            let bulk = BulkFile::open(&objects, "bulk").await.unwrap();
+            let base = HistoryFile::open(&objects, "f").await.unwrap();
+            let against = Some(Against { bulk: &bulk, states: &states });
+            let base = (!first).then_some(&base);
+            let mut fold = Fold::new(base, &overlay, forget, against, &meta()).unwrap();
+            objects.create_from("made", &mut fold).await.unwrap();
+            (objects.read("made").await.unwrap(), fold.finish().unwrap())
+        });
+        prop_assert_eq!((made, folded.rows), (encoded(&after), after.len() as u64));
+        prop_assert_eq!((folded.residue, folded.left), (encode_residue(&left).unwrap(), left.len() as u64));
     }
 
     #[test]

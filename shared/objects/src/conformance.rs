@@ -8,7 +8,7 @@ use bytes::Bytes;
 use driftless_model::ObjectVersion;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::{Error, Objects, Written};
+use crate::{Abandoned, Error, Objects, Parts, Result, Written};
 
 /// Everything below, one after the other. `upload` puts a new version of an object and returns what it is called.
 pub async fn all(objects: &dyn Objects, upload: impl AsyncFn(&str, Bytes) -> ObjectVersion) {
@@ -18,6 +18,7 @@ pub async fn all(objects: &dyn Objects, upload: impl AsyncFn(&str, Bytes) -> Obj
     a_named_version_is_read_after_an_overwrite(objects, &upload).await;
     an_unversioned_name_is_guarded_by_its_entity_tag(objects, &upload).await;
     keys_are_taken_as_they_are(objects, &upload).await;
+    an_object_in_parts_is_written_once_and_whole(objects).await;
     deleting_is_repeatable(objects).await;
     a_listing_is_whole_and_in_key_order(objects).await;
 }
@@ -31,6 +32,47 @@ pub async fn an_object_of_ours_is_written_once(objects: &dyn Objects) {
     let empty = "history/empty";
     assert_eq!(objects.create(empty, Bytes::new()).await.expect("creates"), Written::Created);
     assert_eq!(objects.read(empty).await.expect("reads"), "");
+}
+
+/// Parts that a test gives, and what comes after them.
+struct Given {
+    parts: Vec<Bytes>,
+    gives_up: bool,
+}
+
+#[async_trait::async_trait]
+impl Parts for Given {
+    async fn next(&mut self) -> Result<Option<Bytes>, Abandoned> {
+        match self.parts.pop() {
+            Some(part) => Ok(Some(part)),
+            None if self.gives_up => Err("there is no more".into()),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Small and large, once, and never a part of it.
+pub async fn an_object_in_parts_is_written_once_and_whole(objects: &dyn Objects) {
+    let large = Bytes::from(vec![7_u8; 6 << 20]);
+    let (one, tail) = (Bytes::from_static(b"one"), Bytes::from_static(b"tail"));
+    for (key, parts) in [
+        ("history/parts-none", vec![]),
+        ("history/parts-one", vec![one.clone()]),
+        ("history/parts-few", vec![one.clone(), Bytes::new(), tail.clone()]),
+        ("history/parts-many", vec![one.clone(), large.clone(), large.clone(), tail.clone()]),
+    ] {
+        let whole: Vec<u8> = parts.iter().flatten().copied().collect();
+        let given = |gives_up| Given { parts: parts.iter().rev().cloned().collect(), gives_up };
+        match objects.create_from(key, &mut given(true)).await {
+            Err(Error::Abandoned { key: named, .. }) => assert_eq!(named, key),
+            other => panic!("{other:?}"),
+        }
+        assert!(objects.head(key, None).await.is_err(), "{key} was given up");
+        assert_eq!(objects.create_from(key, &mut given(false)).await.expect("creates"), Written::Created);
+        let mut other = Given { parts: vec![large.clone(), one.clone()], gives_up: false };
+        assert_eq!(objects.create_from(key, &mut other).await.expect("answers"), Written::Existed);
+        assert_eq!(objects.read(key).await.expect("reads"), whole);
+    }
 }
 
 /// Absence is an answer of its own, for a key and for a version.

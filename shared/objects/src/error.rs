@@ -30,6 +30,15 @@ pub enum Error {
         /// Its name.
         bucket: String,
     },
+    /// Whoever makes the object gave up half-way: nothing was created.
+    #[error("object {key} was given up half-way")]
+    Abandoned {
+        /// The object key.
+        key: String,
+        /// Why, as its maker says.
+        #[source]
+        source: Abandoned,
+    },
     /// The store did not answer, or answered that it cannot now.
     #[error("the object store is not available for {operation}")]
     Unavailable {
@@ -41,17 +50,33 @@ pub enum Error {
     },
 }
 
+/// Why an object that comes in parts will not be whole: the error of whoever makes it, to be taken back by `downcast`.
+pub type Abandoned = Box<dyn std::error::Error + Send + Sync>;
+
 /// The result of an object operation.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
 impl Error {
+    /// The error of whoever made an object that was given up, if this is one; else the error itself.
+    ///
+    /// # Errors
+    /// Any other error, as it was.
+    pub fn of_maker<E: std::error::Error + 'static>(self) -> Result<E> {
+        match self {
+            Self::Abandoned { key, source } => {
+                source.downcast::<E>().map(|e| *e).map_err(|source| Self::Abandoned { key, source })
+            }
+            other => Err(other),
+        }
+    }
+
     /// What the caller does next.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::NotFound { .. } | Self::Replaced { .. } => Disposition::Reject,
             Self::Denied { .. } | Self::NoBucket { .. } => Disposition::Fatal,
-            Self::Unavailable { .. } => Disposition::RETRY,
+            Self::Unavailable { .. } | Self::Abandoned { .. } => Disposition::RETRY,
         }
     }
 }

@@ -16,7 +16,7 @@ mod memory;
 mod port;
 mod s3;
 
-pub use error::{Error, Result};
+pub use error::{Abandoned, Error, Result};
 pub use memory::MemoryObjects;
-pub use port::{Listed, ObjectMeta, Objects, Written};
+pub use port::{Listed, ObjectMeta, Objects, Parts, Written};
 pub use s3::S3Objects;

@@ -5,17 +5,23 @@ use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use driftless_model::{Meter, Millis, ObjectVersion, Usage};
 
-use crate::{Error, Listed, ObjectMeta, Objects, Result, Written};
+use crate::port::next;
+use crate::{Error, Listed, ObjectMeta, Objects, Parts, Result, Written};
 
 /// How often a create-once write is tried again after `409 ConditionalRequestConflict`, which S3 answers while another
 /// write or a delete of the same key is in progress and which says nothing about the condition
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>, read 2026-07).
 const CONFLICT_RETRIES: usize = 5;
+
+/// Bytes that are sent at a time of an object that comes in parts. S3 takes 10,000 parts of at least 5 MiB, the last one excepted
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>, read 2026-07): objects up to 80 GB.
+const PART_BYTES: usize = 8 << 20;
 
 /// The version id of objects that were written while the bucket kept no versions; unlike other ids it can be overwritten.
 const NULL_VERSION: &str = "null";
@@ -73,6 +79,37 @@ impl S3Objects {
             (Some(412), _) => Error::Replaced { key: key.to_owned() },
             (Some(403), _) => Error::Denied { key: key.to_owned() },
             _ => Error::Unavailable { operation, source: texts(error).into() },
+        }
+    }
+}
+
+impl S3Objects {
+    /// The parts of an upload that has begun, `waiting` first, and its end under the same condition as a plain create.
+    async fn upload(&self, key: &str, upload: &str, mut waiting: Vec<u8>, parts: &mut dyn Parts) -> Result<Written> {
+        let mut completed = CompletedMultipartUpload::builder();
+        let mut more = true;
+        for number in 1.. {
+            while more && waiting.len() < PART_BYTES {
+                match next(key, parts).await? {
+                    Some(part) => waiting.extend_from_slice(&part),
+                    None => more = false,
+                }
+            }
+            if waiting.is_empty() {
+                break;
+            }
+            let request = self.client.upload_part().bucket(&self.bucket).key(key).upload_id(upload).part_number(number);
+            let body = core::mem::take(&mut waiting);
+            let sent = request.body(body.into()).send().await.map_err(|e| self.error("UploadPart", key, None, &e))?;
+            let part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag().map(ToOwned::to_owned));
+            completed = completed.parts(part.build());
+        }
+        let request = self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
+        let answer = request.if_none_match("*").multipart_upload(completed.build()).send().await;
+        let Err(error) = answer else { return Ok(Written::Created) };
+        match error.raw_response().map(|r| r.status().as_u16()) {
+            Some(412) => Ok(Written::Existed),
+            _ => Err(self.error("CompleteMultipartUpload", key, None, &error)),
         }
     }
 }
@@ -185,6 +222,26 @@ impl Objects for S3Objects {
                 _ => return Err(self.error("PutObject", key, None, &error)),
             }
         }
+    }
+
+    async fn create_from(&self, key: &str, parts: &mut dyn Parts) -> Result<Written> {
+        let mut waiting = Vec::new();
+        while waiting.len() < PART_BYTES {
+            match next(key, parts).await? {
+                Some(part) => waiting.extend_from_slice(&part),
+                None => return self.create(key, waiting.into()).await,
+            }
+        }
+        let begun = self.client.create_multipart_upload().bucket(&self.bucket).key(key).send().await;
+        let begun = begun.map_err(|e| self.error("CreateMultipartUpload", key, None, &e))?;
+        let upload = begun.upload_id().unwrap_or_default();
+        let written = self.upload(key, upload, waiting, parts).await;
+        if !matches!(written, Ok(Written::Created)) {
+            // What is left of it costs storage until the bucket's lifecycle takes it; asking is worth one try.
+            let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
+            drop(abort.send().await);
+        }
+        written
     }
 
     async fn list(&self, prefix: &str) -> Result<Listed> {

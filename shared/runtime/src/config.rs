@@ -59,6 +59,8 @@ pub struct IngestConfig {
     /// The function's memory in bytes, from `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, which Lambda sets (in MB); as much as a
     /// function can have if nothing says how much there is.
     pub memory_bytes: u64,
+    /// `DRIFTLESS_BULK_CHANGES`: more changes than this are a bulk version. 0: every changed snapshot is one.
+    pub bulk_changes: u64,
 }
 
 impl IngestConfig {
@@ -70,11 +72,13 @@ impl IngestConfig {
         let mut v = Variables::new(env);
         let (common, hash_secret) = (Common::read(&mut v), v.text("DRIFTLESS_HASH_SECRET"));
         let megabytes = v.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 1..=1 << 20, 10_240);
-        let config = common.zip(hash_secret).zip(megabytes);
-        let config = config.map(|((common, hash_secret), megabytes)| Self {
+        let bulk_changes = v.number("DRIFTLESS_BULK_CHANGES", 0..=1_000_000_000, BULK_CHANGES);
+        let config = common.zip(hash_secret).zip(megabytes).zip(bulk_changes);
+        let config = config.map(|(((common, hash_secret), megabytes), bulk_changes)| Self {
             common,
             hash_secret,
             memory_bytes: megabytes << 20,
+            bulk_changes,
         });
         v.finish(config)
     }
@@ -95,8 +99,10 @@ impl PlannerConfig {
     /// # Errors
     /// As [`IngestConfig::from_env`].
     pub fn from_env(env: &dyn EnvSource) -> Result<Self, EnvironmentError> {
-        let IngestConfig { common, hash_secret, .. } = IngestConfig::from_env(env)?;
-        Ok(Self { common, hash_secret })
+        let mut v = Variables::new(env);
+        let (common, hash_secret) = (Common::read(&mut v), v.text("DRIFTLESS_HASH_SECRET"));
+        let config = common.zip(hash_secret).map(|(common, hash_secret)| Self { common, hash_secret });
+        v.finish(config)
     }
 }
 
@@ -142,6 +148,9 @@ pub struct ConnectorConfig {
 /// A Lambda function runs for at most 15 minutes
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>); a claim must outlive it.
 const LEASE_SECONDS: u64 = 900 + 60;
+
+/// A log item is a write when it is logged and another when it is stamped; beyond a million, a file costs less and takes less time.
+const BULK_CHANGES: u64 = 1_000_000;
 
 /// A quarter of an hour: longer than a message of a default deployment stays with one worker.
 const STALLED_SECONDS: u64 = 900;
@@ -200,6 +209,7 @@ mod tests {
         assert!(!config.allow_private);
         assert_eq!(config.common.queue_url("driftless-dev-to-crm"), "https://sqs.eu/1/driftless-dev-to-crm");
         assert_eq!(IngestConfig::from_env(&complete()).unwrap().hash_secret, "arn:secret");
+        assert_eq!(IngestConfig::from_env(&complete()).unwrap().bulk_changes, 1_000_000);
         assert!(PlannerConfig::from_env(&complete()).is_ok());
         assert!(JanitorConfig::from_env(&complete()).is_ok());
     }

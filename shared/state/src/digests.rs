@@ -2,12 +2,12 @@ use core::iter::Peekable;
 use std::collections::btree_map;
 
 use driftless_changeset::States;
-use driftless_history::{Hashes, HistoryFile};
+use driftless_history::Hashes;
 use driftless_model::{AttrHash, KeyHash, RecordKey, RecordState};
 
-use crate::{Error, Result};
+use crate::{Base, Error, Result};
 
-/// D as two hashes a record, in key-hash order, in a stream: the history's two hash columns ⊕ what the residue and the log
+/// D as two hashes a record, in key-hash order, in a stream: the two hash columns of its base ⊕ what the residue and the log
 /// versions say of the records that they touch (DL-9: never all of D in memory).
 pub struct D<'s> {
     hashes: Option<Hashes<'s>>,
@@ -17,8 +17,8 @@ pub struct D<'s> {
 
 impl<'s> D<'s> {
     /// The records with key hashes from `from` to `to`.
-    pub fn new(history: Option<&'s HistoryFile<'_>>, states: &'s States, from: KeyHash, to: KeyHash) -> Self {
-        let hashes = history.map(|history| history.hashes(from, to));
+    pub fn new(base: Option<&'s Base<'_>>, states: &'s States, from: KeyHash, to: KeyHash) -> Self {
+        let hashes = base.map(|base| base.hashes(from, to));
         Self { hashes, touched: states.range(from..=to).peekable(), undefined: 0 }
     }
 

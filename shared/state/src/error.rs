@@ -38,7 +38,11 @@ impl Error {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Deltalog(e) => e.disposition(),
-            Self::Objects(driftless_objects::Error::NotFound { .. }) => Disposition::RETRY,
+            Self::Objects(driftless_objects::Error::NotFound { .. })
+            | Self::History(driftless_history::Error::Fetch {
+                source: driftless_objects::Error::NotFound { .. },
+                ..
+            }) => Disposition::RETRY,
             Self::Objects(e) => e.disposition(),
             Self::History(e) => e.disposition(),
             Self::Document { .. } | Self::Undefined { .. } => Disposition::Fatal,

@@ -1,6 +1,6 @@
 //! D and A of a sync, read as its head names them.
 //!
-//! *D*, what the list should be, = history ⊕ residue ⊕ log versions. *A*, what the destination acknowledged, = history ⊕ the
+//! *D*, what the list should be, = history ⊕ residue ⊕ log versions; from a bulk version on, = its file ⊕ the versions after it. *A*, what the destination acknowledged, = history ⊕ the
 //! deltas of committed runs. Everything that a head names is immutable for the grace period, so one consistent read of the
 //! head gives one consistent state, whatever happens meanwhile.
 //!
@@ -13,12 +13,15 @@
 //!
 //! What does not belong here: writing the head, deciding what to send.
 
+mod base;
+mod bulk;
 mod digests;
 pub mod documents;
 mod error;
 pub mod names;
 mod state;
 
+pub use base::Base;
 pub use digests::D;
 pub use error::{Error, Result};
 pub use state::{SyncState, Touched};

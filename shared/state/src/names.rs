@@ -27,6 +27,12 @@ pub fn residue(sync: &SyncId, incarnation: u64, token: &Token) -> String {
     format!("history/{sync}/{incarnation}/residue-{token}.parquet")
 }
 
+/// All of D as of one log version.
+#[must_use]
+pub fn bulk(sync: &SyncId, incarnation: u64, token: &Token) -> String {
+    format!("history/{sync}/{incarnation}/bulk-{token}.parquet")
+}
+
 /// The records that a guard holds.
 #[must_use]
 pub fn hold(sync: &SyncId, incarnation: u64, token: &Token) -> String {

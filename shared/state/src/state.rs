@@ -5,12 +5,12 @@ use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{Head, VersionEntry};
 use driftless_deltalog::item::LogPartition;
 use driftless_history::HistoryFile;
-use driftless_model::{AckRow, AttrHash, KeyHash, Millis, RecordState};
+use driftless_model::{AckRow, AttrHash, IdentifierSet, KeyHash, Millis, RecordKey, RecordState};
 use driftless_objects::Objects;
 
-use crate::{D, Result};
+use crate::{Base, D, Result};
 
-/// What the residue and the log versions say, aggregated.
+/// What is said of single records since the history or the newest bulk version, aggregated.
 #[derive(Clone, Debug, Default)]
 pub struct Touched {
     /// The newest state of each touched record.
@@ -21,9 +21,9 @@ pub struct Touched {
 
 /// The state of one sync as one read of its head names it.
 pub struct SyncState<'a> {
-    log: &'a dyn Deltalog,
-    objects: &'a dyn Objects,
-    head: &'a Head,
+    pub(crate) log: &'a dyn Deltalog,
+    pub(crate) objects: &'a dyn Objects,
+    pub(crate) head: &'a Head,
 }
 
 impl<'a> SyncState<'a> {
@@ -32,17 +32,19 @@ impl<'a> SyncState<'a> {
         Self { log, objects, head }
     }
 
-    /// The residue and the versions up to `through` (all: `None`), aggregated.
+    /// The residue and the versions up to `through` (all: `None`), aggregated. From the newest bulk version among them on: what
+    /// was before, the residue too, it has flushed.
     ///
     /// # Errors
     /// A version whose items do not number what the head says was retired since: read the head again.
     pub async fn touched(&self, through: Option<u64>) -> Result<Touched> {
         let mut layers = Vec::new();
-        if let Some(residue) = &self.head.residue {
+        let bulk = self.newest_bulk(through).map(|(number, _)| number);
+        if let (Some(residue), None) = (&self.head.residue, bulk) {
             layers.push(driftless_history::read_residue(self.objects, &residue.object).await?);
         }
         let mut updated_at = BTreeMap::new();
-        for (number, entry) in &self.head.versions {
+        for (number, entry) in self.head.versions.range(bulk.map_or(0, |b| b + 1)..) {
             if through.is_some_and(|t| *number > t) {
                 break;
             }
@@ -64,10 +66,14 @@ impl<'a> SyncState<'a> {
         }
     }
 
-    /// The history file, opened, if there is one. Its footer is read once, whatever is then read of it.
-    pub async fn history(&self) -> Result<Option<HistoryFile<'a>>> {
+    /// What D starts from, opened: the newest bulk file, else the history, else nothing. Its footer is read once, whatever is then
+    /// read of it.
+    pub async fn base(&self) -> Result<Option<Base<'a>>> {
+        if let Some(bulk) = self.bulk_file(None).await? {
+            return Ok(Some(Base::Bulk(bulk)));
+        }
         match &self.head.history {
-            Some(h) => Ok(Some(HistoryFile::open(self.objects, &h.object).await?)),
+            Some(h) => Ok(Some(Base::History(HistoryFile::open(self.objects, &h.object).await?))),
             None => Ok(None),
         }
     }
@@ -77,8 +83,8 @@ impl<'a> SyncState<'a> {
     /// # Errors
     /// As [`D::next`].
     pub async fn d_digests(&self, states: &States) -> Result<Vec<(KeyHash, AttrHash)>> {
-        let history = self.history().await?;
-        let mut d = D::new(history.as_ref(), states, KeyHash(0), KeyHash(u128::MAX));
+        let base = self.base().await?;
+        let mut d = D::new(base.as_ref(), states, KeyHash(0), KeyHash(u128::MAX));
         let mut all = Vec::new();
         while let Some(more) = d.next().await? {
             all.extend(more);
@@ -153,7 +159,7 @@ impl<'a> SyncState<'a> {
     /// Adds D's state of records that only the deltas touch: the history's acknowledged one, from before those runs.
     ///
     /// Such records were sent although nothing had changed (a full refresh, the buffer); if the send became uncertain, D still
-    /// needs their state.
+    /// needs their state. Where a bulk version has flushed the log, see [`Self::differences`].
     pub async fn complete(&self, states: &mut States, keys: &BTreeSet<KeyHash>) -> Result<()> {
         let missing: BTreeSet<_> = keys.iter().filter(|k| !states.contains_key(k)).copied().collect();
         for (k, row) in self.base_rows(&missing).await? {
@@ -165,6 +171,20 @@ impl<'a> SyncState<'a> {
             states.insert(k, (row.key, state));
         }
         Ok(())
+    }
+
+    /// Keys and identifiers of members of D that no log version touches: as the newest bulk file has them, else as they were
+    /// acknowledged.
+    pub async fn untouched(&self, keys: &BTreeSet<KeyHash>) -> Result<BTreeMap<KeyHash, (RecordKey, IdentifierSet)>> {
+        if keys.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        if let Some(bulk) = self.bulk_file(None).await? {
+            let rows = bulk.rows(keys).await?.into_iter();
+            return Ok(rows.map(|(k, row)| (k, (row.state.key, row.state.identifiers))).collect());
+        }
+        let rows = self.base_rows(keys).await?.into_iter();
+        Ok(rows.map(|(k, row)| (k, (row.key, row.acknowledged.map_or(row.identifiers, |a| a.identifiers)))).collect())
     }
 
     /// Members of the list as far as they are acknowledged or may be there: history rows ± what the deltas added and removed.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use driftless_deltalog::head::{
-    ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
+    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
 };
 use driftless_deltalog::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use driftless_deltalog::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
@@ -76,6 +76,7 @@ steps! {
     fn deactivate(sync: &SyncId, run: &RunId) -> Swap;
     fn commit(sync: &SyncId, stamp: &Token, delivered: &DeliveredRun, succeeded_at: Option<Millis>) -> Swap;
     fn fold(sync: &SyncId, fold: &Fold) -> Swap;
+    fn compact(sync: &SyncId, compaction: &Compaction) -> Swap;
     fn place_hold(sync: &SyncId, guard: &HeadGuard, version: u64, hold: &Hold) -> Swap;
     fn approve(sync: &SyncId, version: u64, ceiling: u64, at: Millis) -> Swap;
     fn drop_hold(sync: &SyncId, version: u64, object: &str) -> Swap;

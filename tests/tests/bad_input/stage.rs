@@ -10,7 +10,7 @@ use driftless_deltalog::head::{ConfigStamp, Head, Names};
 use driftless_deltalog::ledger::{InputReject, Reject};
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_deltalog::{Deltalog, MemoryDeltalog};
-use driftless_fn_ingest::{Ingest, IngestFunction};
+use driftless_fn_ingest::{Bulk, Ingest, IngestFunction};
 use driftless_fn_planner::PlannerFunction;
 use driftless_fn_planner::plan::Planner;
 use driftless_model::{Clock, DatasetId, InTurn, Meter, Millis, ObjectVersion, SyncId, Tokens};
@@ -74,6 +74,7 @@ impl Stage {
             limits: Limits::default(),
             lanes: Arc::new(InTurn::cut_in(2)),
             meter: Meter::default(),
+            bulk: Bulk::default(),
         };
         let planner = Planner {
             log: Arc::clone(&log) as Arc<dyn Deltalog>,

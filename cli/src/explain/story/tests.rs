@@ -1,4 +1,4 @@
-use driftless_deltalog::head::{VersionEntry, VersionKind};
+use driftless_deltalog::head::{RetiredBy, VersionEntry, VersionKind};
 use driftless_deltalog::item::LogItem;
 use driftless_deltalog::ledger::Reject;
 use driftless_model::{
@@ -47,7 +47,7 @@ fn version(number: u64, op: Option<ChangeOp>, hash: Option<u64>) -> VersionFact 
         superseded_by: None,
         expires_at: None,
     });
-    VersionFact { number, entry, folded: None, item }
+    VersionFact { number, entry, retired: None, item }
 }
 
 fn sent(run: &str, through: u64, operation: Operation, sent: Sent) -> DeliveryFact {
@@ -135,7 +135,8 @@ fn each_change_is_told_with_its_own_delivery() {
 #[test]
 fn after_expiry_a_member_was_acknowledged_and_never_never_sent() {
     let mut f = facts(Some(1), Some(Some(1)));
-    f.versions = vec![VersionFact { folded: Some((RunId::new("r1"), Millis(0), 5)), ..version(4, None, None) }];
+    f.versions =
+        vec![VersionFact { retired: Some((RetiredBy::Run(RunId::new("r1")), Millis(0), 5)), ..version(4, None, None) }];
     f.expired_runs = 2;
     let told = story(&f);
     assert_eq!(told.state, State::InSync);

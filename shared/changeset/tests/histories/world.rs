@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use driftless_changeset::{
-    BatchLimit, CallReport, Mode, Net, NetInput, PlannedRow, States, Transfer, aggregate, differs, forget_fingerprints,
-    merge_diff, net_changes, pack, residue, settle,
+    BatchLimit, CallReport, Mode, Net, NetInput, PlannedRow, Rule, States, Transfer, aggregate, differing, differs,
+    forget_fingerprints, keeps, merge_diff, net_changes, outlives_bulk, pack, residue, settle,
 };
 use driftless_model::{
     AckRow, AttrHash, Identifier, IdentifierSet, KeyHash, Millis, Operation, Outcome, RecordKey, RecordState,
@@ -58,9 +58,18 @@ struct Run {
     transfers: Vec<Transfer>,
 }
 
+/// A log version, as items or as a file.
+#[derive(Clone, Debug)]
+enum Version {
+    Items(States),
+    Bulk(Records),
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct World {
+    /// More changes than this, together with those that are logged, are a bulk version.
+    bulk: Option<usize>,
     pub(crate) destination: Destination,
     /// The newest snapshot as it was uploaded.
     uploaded: Records,
@@ -72,9 +81,12 @@ pub(crate) struct World {
     base_epoch: u64,
     deltas: Vec<(u64, Delta)>,
     residue: States,
-    versions: BTreeMap<u64, States>,
+    versions: BTreeMap<u64, Version>,
     version: u64,
-    holds: Vec<(BTreeSet<KeyHash>, bool)>,
+    /// The truth as of each version.
+    truths: BTreeMap<u64, Records>,
+    /// With the version that was held, and whether it was approved.
+    holds: Vec<(u64, BTreeSet<KeyHash>, bool)>,
     rejects: BTreeMap<(KeyHash, AttrHash), u32>,
     run: Option<Run>,
     pub(crate) runs: usize,
@@ -85,11 +97,48 @@ fn key(k: KeyHash) -> RecordKey {
 }
 
 impl World {
+    pub(crate) fn with_bulk(bulk: Option<usize>) -> Self {
+        Self { bulk, ..Self::default() }
+    }
+
     // ---- D and A
 
-    fn touched(&self, through: Option<u64>) -> States {
-        let versions = self.versions.iter().filter(|(n, _)| through.is_none_or(|t| **n <= t));
-        aggregate([self.residue.clone()].into_iter().chain(versions.map(|(_, v)| v.clone())))
+    /// The newest bulk version of those up to `through`.
+    fn newest_bulk(&self, through: u64) -> Option<(u64, &Records)> {
+        self.versions.range(..=through).rev().find_map(|(n, v)| match v {
+            Version::Bulk(file) => Some((*n, file)),
+            Version::Items(_) => None,
+        })
+    }
+
+    /// What is said of single records after the newest bulk version, or after the history.
+    fn touched(&self, through: u64) -> States {
+        let bulk = self.newest_bulk(through);
+        let after = bulk.map_or(0, |(n, _)| n + 1);
+        let items = self.versions.range(after..=through.max(after)).filter_map(|(n, v)| match v {
+            Version::Items(states) if *n <= through => Some(states.clone()),
+            _ => None,
+        });
+        let residue = if bulk.is_some() { States::new() } else { self.residue.clone() };
+        aggregate([residue].into_iter().chain(items))
+    }
+
+    /// The states that a plan looks at: those of records that may differ.
+    fn materialised(&self, deltas: &Delta) -> States {
+        let mut states = self.touched(self.version);
+        let Some((_, file)) = self.newest_bulk(self.version) else {
+            self.complete(&mut states, deltas.keys().copied());
+            return states;
+        };
+        let d = self.all_of_d(self.version);
+        let hashes = d.iter().filter_map(|(k, (_, s))| s.as_ref().map(|s| (*k, s.attr_hash)));
+        let a = self.all_of_a(deltas, self.base_epoch);
+        let a = a.iter().map(|(k, r)| (*k, r.acknowledged.as_ref().map(|x| x.attr_hash)));
+        let differ = differing(hashes, a, self.epoch == self.base_epoch);
+        for k in differ.into_iter().chain(self.residue.keys().copied()).chain(deltas.keys().copied()) {
+            states.entry(k).or_insert_with(|| (key(k), file.get(&k).cloned()));
+        }
+        states
     }
 
     fn deltas(&self) -> Delta {
@@ -119,13 +168,20 @@ impl World {
         a
     }
 
-    /// Every record's part of D.
-    fn all_of_d(&self, touched: &States) -> States {
+    /// Every record's part of D as of a version, and that those of A have none.
+    fn all_of_d(&self, through: u64) -> States {
+        let touched = self.touched(through);
         let mut d: States = self.base.iter().map(|(k, r)| (*k, (r.key.clone(), acknowledged_state(r)))).collect();
-        for (k, row) in &self.base {
-            assert!(row.acknowledged.is_some() || touched.contains_key(k), "DL-3: an uncertain record has no state");
+        if let Some((_, file)) = self.newest_bulk(through) {
+            d.values_mut().for_each(|(_, state)| *state = None);
+            d.extend(file.iter().map(|(k, s)| (*k, (key(*k), Some(s.clone())))));
+        } else {
+            for (k, row) in &self.base {
+                let known = row.acknowledged.is_some() || touched.contains_key(k);
+                assert!(known, "DL-3: an uncertain record has no state");
+            }
         }
-        d.extend(touched.clone());
+        d.extend(touched);
         d
     }
 
@@ -134,13 +190,19 @@ impl World {
     }
 
     fn held(&self) -> BTreeSet<KeyHash> {
-        self.holds.iter().filter(|(_, approved)| !approved).flat_map(|(keys, _)| keys.iter().copied()).collect()
+        let bulk = self.newest_bulk(self.version).map(|(n, _)| n);
+        let holding = self.holds.iter().filter(|(version, _, approved)| !approved && outlives_bulk(*version, bulk));
+        holding.flat_map(|(_, keys, _)| keys.iter().copied()).collect()
+    }
+
+    /// The same by other means: nothing but an approval releases anybody.
+    fn must_be_held(&self) -> BTreeSet<KeyHash> {
+        self.holds.iter().filter(|(_, _, approved)| !approved).flat_map(|(_, keys, _)| keys.iter().copied()).collect()
     }
 
     /// D, however it is represented, is what the newest snapshot selects.
     fn check_d(&self, after: &str) {
-        let d: Records =
-            self.all_of_d(&self.touched(None)).into_iter().filter_map(|(k, (_, s))| s.map(|s| (k, s))).collect();
+        let d: Records = self.all_of_d(self.version).into_iter().filter_map(|(k, (_, s))| s.map(|s| (k, s))).collect();
         assert_eq!(d, self.truth, "DL-3: D is wrong after {after}");
     }
 
@@ -169,7 +231,7 @@ impl World {
                 self.truth.insert(*k, RecordState { attr_hash, ..s.clone() });
             }
         }
-        let d = self.all_of_d(&self.touched(None));
+        let d = self.all_of_d(self.version);
         let before = d.iter().filter_map(|(k, (_, s))| s.as_ref().map(|s| (*k, s.attr_hash)));
         let now = self.truth.iter().map(|(k, s)| (*k, s.attr_hash));
         let changes = merge_diff(before, now, comparable);
@@ -178,9 +240,14 @@ impl World {
             let sent = changes.adds.iter().chain(&changes.updates);
             let states = sent.map(|(k, _)| (*k, (key(*k), self.truth.get(k).cloned())));
             let gone = changes.removals.iter().map(|k| (*k, (key(*k), None)));
-            self.versions.insert(self.version, states.chain(gone).collect());
+            let items: States = states.chain(gone).collect();
+            let logged = self.touched(self.version - 1).len();
+            let is_bulk = self.bulk.is_some_and(|most| changes.len() + logged > most);
+            let version = if is_bulk { Version::Bulk(self.truth.clone()) } else { Version::Items(items) };
+            self.versions.insert(self.version, version);
+            self.truths.insert(self.version, self.truth.clone());
             if changes.removals.len() > MOST_REMOVALS {
-                self.holds.push((changes.removals.iter().copied().collect(), false));
+                self.holds.push((self.version, changes.removals.iter().copied().collect(), false));
             }
         }
         self.check_d("an ingest");
@@ -190,13 +257,36 @@ impl World {
         self.erased.insert(k);
         self.truth.remove(&k);
         self.version += 1;
-        self.versions.insert(self.version, [(k, (key(k), None))].into());
+        self.versions.insert(self.version, Version::Items([(k, (key(k), None))].into()));
+        self.truths.insert(self.version, self.truth.clone());
         self.check_d("an erasure");
     }
 
+    /// Merges the item versions after the newest bulk version that no run covers into the last of them; a bulk version takes in what
+    /// it flushed.
+    pub(crate) fn compact(&mut self) {
+        let covered = self.run.iter().map(|r| r.through).chain(self.deltas.iter().map(|(through, _)| *through)).max();
+        let covered = covered.filter(|_| keeps(Rule::CompactionBoundary)).unwrap_or(0);
+        let bulk = self.newest_bulk(self.version).map(|(n, _)| n);
+        if let Some(bulk) = bulk {
+            self.versions.retain(|n, _| *n <= covered || *n >= bulk);
+        }
+        let first = bulk.map_or(covered, |b| b.max(covered)) + 1;
+        let chain: Vec<u64> = self.versions.range(first..).map(|(n, _)| *n).collect();
+        if let Some(last) = chain.last() {
+            let layers = chain.iter().filter_map(|n| match self.versions.remove(n) {
+                Some(Version::Items(states)) => Some(states),
+                _ => None,
+            });
+            let merged = aggregate(layers.collect::<Vec<_>>());
+            self.versions.insert(*last, Version::Items(merged));
+        }
+        self.check_d("a compaction");
+    }
+
     pub(crate) fn approve(&mut self) {
-        if let Some(hold) = self.holds.iter_mut().find(|(_, approved)| !approved) {
-            hold.1 = true;
+        if let Some(hold) = self.holds.iter_mut().find(|(_, _, approved)| !approved) {
+            hold.2 = true;
         }
     }
 
@@ -209,8 +299,7 @@ impl World {
 
     fn net(&self) -> (Net, States, BTreeMap<KeyHash, AckRow>) {
         let deltas = self.deltas();
-        let mut d = self.touched(None);
-        self.complete(&mut d, deltas.keys().copied());
+        let d = self.materialised(&deltas);
         let all = self.all_of_a(&deltas, self.epoch);
         let a = d.keys().filter_map(|k| all.get(k).map(|r| (*k, r.clone()))).collect();
         let (none, empty) = (BTreeSet::new(), BTreeMap::new());
@@ -227,7 +316,10 @@ impl World {
             })
         };
         let net = input(&d, &a);
-        let whole = self.all_of_d(&d);
+        let mut whole = self.all_of_d(self.version);
+        for k in all.keys() {
+            whole.entry(*k).or_insert_with(|| (key(*k), None));
+        }
         assert_eq!(net, input(&whole, &all), "DL-10: aggregated changes are not the merged ones");
         self.check_plan(&net, &whole, &all);
         (net, whole, all)
@@ -235,7 +327,7 @@ impl World {
 
     /// The changeset is exactly diff(D, A), less what is held, quarantined or passed on; counted by other means.
     fn check_plan(&self, net: &Net, d: &States, a: &BTreeMap<KeyHash, AckRow>) {
-        let (held, quarantined) = (self.held(), self.quarantined());
+        let (held, quarantined) = (self.must_be_held(), self.quarantined());
         let is_quarantined = |k: &KeyHash, s: &RecordState| quarantined.contains(&(*k, s.attr_hash));
         let carried: BTreeSet<&Identifier> = d
             .iter()
@@ -366,14 +458,22 @@ impl World {
 
     fn fold(&mut self, run: &Run, mut deltas: Delta, changed: Delta) {
         let through = self.deltas.iter().map(|(t, _)| *t).chain([run.through]).max().unwrap_or(run.through);
-        let mut states = self.touched(Some(through));
+        let mut states = self.touched(through);
         // Acknowledged under another configuration: only what this run settled keeps its fingerprint.
         let mut base = self.base.clone();
         if run.epoch != self.base_epoch {
             forget_fingerprints(base.values_mut().chain(deltas.values_mut().flatten()));
         }
         deltas.extend(changed);
-        self.complete(&mut states, deltas.keys().copied());
+        if self.newest_bulk(through).is_some() {
+            // Two streams beside each other: everything is looked at.
+            states = self.all_of_d(through);
+            for k in deltas.keys() {
+                states.entry(*k).or_insert_with(|| (key(*k), None));
+            }
+        } else {
+            self.complete(&mut states, deltas.keys().copied());
+        }
         let mut after = base;
         for (k, row) in deltas {
             match row {
@@ -386,6 +486,11 @@ impl World {
         self.base_epoch = run.epoch;
         self.deltas.clear();
         self.versions = self.versions.split_off(&(through + 1));
+        // Rule 10: the residue is diff(D at `through`, A after the fold).
+        let d = self.all_of_d(through).into_iter().filter_map(|(k, (_, s))| s.map(|s| (k, s)));
+        let truth = self.truths.get(&through).cloned().unwrap_or_default();
+        assert_eq!(d.collect::<Records>(), truth, "DL-3: history and residue are not D at {through}");
+        self.truths = self.truths.split_off(&through);
     }
 
     // ---- the end
@@ -396,7 +501,7 @@ impl World {
         self.release();
         for round in 0.. {
             assert!(round < 12, "DL-1: never quiet");
-            while self.holds.iter().any(|(_, approved)| !approved) {
+            while self.holds.iter().any(|(_, _, approved)| !approved) {
                 self.approve();
             }
             self.plan();

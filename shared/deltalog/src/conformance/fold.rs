@@ -7,7 +7,7 @@ use driftless_model::Millis;
 use super::example::{activate, append, delivered, entry, fold, head_with, hold, new_head, read, run_id, sync, token};
 use super::{done, lost};
 use crate::Deltalog;
-use crate::head::{Append, Fold, Head, ResidueRef, Retired};
+use crate::head::{Append, Fold, Head, ResidueRef, Retired, RetiredBy};
 
 /// Condition: active run = the run ∧ stamp.
 pub async fn a_commit_needs_its_run_and_its_stamp(store: &dyn Deltalog) {
@@ -52,7 +52,7 @@ pub async fn a_fold_commits_and_retires_in_one_write(store: &dyn Deltalog) {
     let retired = |version: u64, run| Retired {
         version,
         entry: active.versions[&version].clone(),
-        run: run_id(run),
+        by: RetiredBy::Run(run_id(run)),
         at: Millis(50),
     };
     assert_eq!(
@@ -98,7 +98,7 @@ pub async fn a_fold_of_committed_runs_waits_for_the_active_one(store: &dyn Delta
     let folded = read(store, name).await;
     assert_eq!(folded.delivered, [delivered("r3", 2)], "what was committed since stays");
     assert_eq!(folded.versions.keys().copied().collect::<Vec<_>>(), [2]);
-    assert_eq!(folded.retired[0].run, run_id("janitor"));
+    assert_eq!(folded.retired[0].by, RetiredBy::Run(run_id("janitor")));
 }
 
 /// v2 removes a, b (held) and updates c; c is folded: the hold stays. What is logged after the plan stays as well.

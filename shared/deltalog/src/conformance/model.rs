@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use driftless_model::{Millis, Outcome, RunId};
 
+use super::compact::compaction;
 use super::example::{
     activation, append, call, config, delivered, fold, hold, new_head, outcome, read, run_id, snapshot, sync, tick,
     token,
@@ -82,7 +83,7 @@ struct Write {
 impl Write {
     fn draw(choices: &mut Choices, step: u32) -> Self {
         Self {
-            kind: choices.below(14),
+            kind: choices.below(16),
             n: choices.number(6),
             flag: choices.below(2) == 0,
             through: choices.below(3),
@@ -143,6 +144,18 @@ impl Write {
                 let attention = Attention { reason: "why".into(), since: now };
                 let set = store.set_attention(sync, 3 + u64::from(n == 0), flag.then_some(&attention)).await;
                 format!("{:?} {set:?}", store.clear_retired(sync, &tokens).await)
+            }
+            13 | 14 => {
+                let to = head.versions.keys().rev().nth(usize::from(flag)).copied().unwrap_or(1);
+                let from = to.saturating_sub(1 + self.through);
+                let mut merging = compaction(head, from, to, &format!("c{step}"));
+                if n == 0 {
+                    merging.active_run = Some(run_id("r9"));
+                }
+                if merging.merged.is_empty() {
+                    return "nothing to merge".into();
+                }
+                format!("{:?}", store.compact(sync, &merging).await)
             }
             _ => {
                 let r1 = run_id("r1");

@@ -6,6 +6,7 @@ use futures::future::join_all;
 use super::example::{config, entry, names, run_id, sync};
 use super::{done, lost};
 use crate::Deltalog;
+use crate::head::RetiredBy;
 use crate::item::VersionRecord;
 use crate::ledger::InputReject;
 use crate::registry::{DestinationEntry, SyncEntry};
@@ -72,8 +73,8 @@ pub async fn version_records_are_listed_newest_first(store: &dyn Deltalog) {
         version,
         incarnation,
         entry: entry("t", 1, 3),
-        run: run_id("r1"),
-        folded_at: Millis(50),
+        by: RetiredBy::Run(run_id("r1")),
+        at: Millis(50),
         expires_at: 60,
     };
     for (incarnation, version) in [(1, 9), (1, 10), (2, 1), (1, 2), (1, 9)] {

@@ -1,4 +1,4 @@
-//! The writes of the head that must know what it holds before: fold, and clearing what is retired.
+//! The writes of the head that must know what it holds before: fold, compaction, and clearing what is retired.
 
 use std::collections::BTreeSet;
 
@@ -6,19 +6,19 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use driftless_model::{SyncId, Token};
 
 use super::DynamoDeltalog;
-use super::attribute::{Reader, json, n, s};
+use super::attribute::{Attributes, Reader, json, malformed, n, s};
 use super::failure::Operation;
 use super::head::{UPDATE, decode};
 use super::key;
 use super::limits::{PATHS_PER_EXPRESSION, RACE_RETRIES};
 use super::table::{Change, Write};
-use crate::head::transition::{retired_by, try_fold};
-use crate::head::{Fold, Head, Retired, Swap};
+use crate::head::transition::{merged_away, retired_by, try_compact, try_fold};
+use crate::head::{Compaction, Fold, Head, Retired, Swap};
 use crate::{Error, Result};
 
 impl DynamoDeltalog {
-    /// Reads which versions it retires, then writes once. They cannot change while the stamp is the one that was read:
-    /// ingest only adds above them.
+    /// Reads which versions it retires, then writes once. Their numbers cannot change while the stamp and the active run are
+    /// those that were read: ingest only adds above them, and a compaction touches none that a run covers.
     pub(super) async fn write_fold(&self, sync: &SyncId, fold: &Fold) -> Result<Swap> {
         let mut stored = self.read_head(sync).await?;
         for _ in 0..RACE_RETRIES {
@@ -32,6 +32,26 @@ impl DynamoDeltalog {
                 Write::Done(_) => return Ok(Swap::Done),
                 // Our own write, a lost race, or (where the maps are replaced) an ingest in between: look again.
                 Write::Refused(item) => stored = item.map(|item| decode(sync, &item)).transpose()?,
+            }
+        }
+        Err(raced(UPDATE))
+    }
+
+    /// Merges versions, each only as it was read, byte by byte.
+    pub(super) async fn write_compaction(&self, sync: &SyncId, compaction: &Compaction) -> Result<Swap> {
+        let mut stored = self.table.get(&key::head(sync)).await?;
+        for _ in 0..RACE_RETRIES {
+            let Some(item) = stored else { return Ok(Swap::Lost) };
+            let head = decode(sync, &item)?;
+            let Some(compacted) = try_compact(&head, compaction) else { return Ok(Swap::Lost) };
+            if compacted == head {
+                return Ok(Swap::Done);
+            }
+            let change = compact_change(&item, compaction)?;
+            match self.update_head(sync, change, false).await? {
+                Write::Done(_) => return Ok(Swap::Done),
+                // Our own write, or a lost race: look again.
+                Write::Refused(item) => stored = item,
             }
         }
         Err(raced(UPDATE))
@@ -112,13 +132,49 @@ fn fold_change(head: &Head, folded: &Head, fold: &Fold) -> Result<Change> {
         // More than an expression can name: both are replaced, and must be as they were read.
         let left = folded.versions.iter().map(|(v, e)| Ok((v.to_string(), json(e)?))).collect::<Result<_>>()?;
         let runs = folded.delivered.iter().map(json).collect::<Result<_>>()?;
-        change.condition.push_str(" AND #version = :version AND size(#delivered) = :delivered_read");
+        // An append changes the version, a compaction makes the map smaller.
+        change.condition.push_str(
+            " AND #version = :version AND size(#versions) = :versions_read AND size(#delivered) = :delivered_read",
+        );
         change = change
             .and(", #versions = :versions, #delivered = :delivered")
             .value(":versions", AttributeValue::M(left))
             .value(":delivered", AttributeValue::L(runs))
             .value(":version", n(head.version))
+            .value(":versions_read", n(head.versions.len()))
             .value(":delivered_read", n(head.delivered.len()));
     }
     Ok(change.and(&format!(" REMOVE {}", removed.join(", "))))
+}
+
+fn compact_change(item: &Attributes, compaction: &Compaction) -> Result<Change> {
+    let Some((last, _)) = compaction.merged.last_key_value() else {
+        return Err(malformed("a compaction", "merges nothing"));
+    };
+    let retired = merged_away(compaction).map(|r| json(&r)).collect::<Result<_>>()?;
+    let mut change = Change::new(
+        format!("SET #retired = list_append(#retired, :retired), #versions.#{last} = :into"),
+        "#incarnation = :incarnation AND #stamp = :stamp AND ",
+        [
+            (":retired", AttributeValue::L(retired)),
+            (":into", json(&compaction.into)?),
+            (":incarnation", n(compaction.incarnation)),
+            (":stamp", s(compaction.stamp.as_str())),
+        ],
+    );
+    match &compaction.active_run {
+        Some(run) => {
+            change.condition.push_str("#active_run = :run");
+            change = change.value(":run", s(run.as_str()));
+        }
+        None => change.condition.push_str("attribute_not_exists(#active_run)"),
+    }
+    let stored = item.get("versions").and_then(|v| v.as_m().ok());
+    for (version, raw) in compaction.merged.keys().filter_map(|v| Some((v, stored?.get(&v.to_string())?))) {
+        change.condition.push_str(&format!(" AND #versions.#{version} = :v{version}"));
+        change = change.value(&format!(":v{version}"), raw.clone());
+    }
+    let before = compaction.merged.keys().filter(|v| *v != last).map(|v| format!("#versions.#{v}"));
+    let before: Vec<_> = before.collect();
+    Ok(if before.is_empty() { change } else { change.and(&format!(" REMOVE {}", before.join(", "))) })
 }

@@ -137,16 +137,20 @@ impl DynamoDeltalog {
         expires_at: i64,
         spread: &AtomicBool,
     ) -> Result<()> {
-        let (name, value) = match fate {
-            ItemFate::Committed(at) => ("committed_at", n(at.0)),
-            ItemFate::Superseded(run) => ("superseded_by", s(run.as_str())),
+        let fate = match fate {
+            ItemFate::Committed(at) => Some(("committed_at", n(at.0))),
+            ItemFate::Superseded(run) => Some(("superseded_by", s(run.as_str()))),
+            ItemFate::Merged => None,
         };
-        let change = Change::new(
-            format!("SET #{name} = :fate, #expires_at = :expires"),
+        let mut change = Change::new(
+            "SET #expires_at = :expires",
             // An item that was deleted meanwhile must not come back as a stump.
             "attribute_exists(#pk)",
-            [(":fate", value), (":expires", n(expires_at))],
+            [(":expires", n(expires_at))],
         );
+        if let Some((name, value)) = fate {
+            change = change.and(&format!(", #{name} = :fate")).value(":fate", value);
+        }
         let first = spread.load(Ordering::Relaxed);
         for spread_here in [first, !first] {
             let key = key::log_item(partition, spread_here, key);

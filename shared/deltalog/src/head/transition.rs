@@ -7,7 +7,10 @@
 
 use driftless_model::{Millis, RunId, SnapshotRef, Token};
 
-use super::{ActivationGuard, Append, Attention, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Retired};
+use super::{
+    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Retired,
+    RetiredBy,
+};
 
 /// True when the head is exactly what an ingest read.
 fn is_as_read(head: &Head, guard: &HeadGuard) -> bool {
@@ -149,8 +152,44 @@ pub(crate) fn retired_by<'a>(head: &'a Head, fold: &'a Fold) -> impl Iterator<It
     head.versions.range(..=fold.through).map(|(version, entry)| Retired {
         version: *version,
         entry: entry.clone(),
-        run: fold.by.clone(),
+        by: RetiredBy::Run(fold.by.clone()),
         at: fold.at,
+    })
+}
+
+/// Compaction. Condition: incarnation ∧ stamp ∧ active run as read ∧ every merged version as read. The merged versions but the
+/// last leave the chain, the last becomes `into`; what is replaced becomes retired. Holds stay (protocol rule 7).
+#[must_use]
+pub fn try_compact(head: &Head, compaction: &Compaction) -> Option<Head> {
+    let (last, _) = compaction.merged.last_key_value()?;
+    let before = || compaction.merged.keys().filter(|version| *version != last);
+    if head.incarnation != compaction.incarnation {
+        return None;
+    }
+    if names(head, *last, &compaction.into.token) && before().all(|version| !head.versions.contains_key(version)) {
+        return Some(head.clone());
+    }
+    let as_read = head.stamp == compaction.stamp
+        && head.active_run == compaction.active_run
+        && compaction.merged.iter().all(|(version, entry)| head.versions.get(version) == Some(entry));
+    as_read.then(|| {
+        let mut new = head.clone();
+        before().for_each(|version| drop(new.versions.remove(version)));
+        new.versions.insert(*last, compaction.into.clone());
+        new.retired.extend(merged_away(compaction));
+        new
+    })
+}
+
+/// The versions that a compaction retires, oldest first.
+pub(crate) fn merged_away(compaction: &Compaction) -> impl Iterator<Item = Retired> + '_ {
+    let into = compaction.merged.last_key_value().map_or(0, |(version, _)| *version);
+    let replaced = compaction.merged.iter().filter(|(_, entry)| **entry != compaction.into);
+    replaced.map(move |(version, entry)| Retired {
+        version: *version,
+        entry: entry.clone(),
+        by: RetiredBy::Merge(into),
+        at: compaction.at,
     })
 }
 

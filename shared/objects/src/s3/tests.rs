@@ -12,7 +12,7 @@ use bytes::Bytes;
 use driftless_model::{Millis, ObjectVersion};
 
 use super::S3Objects;
-use crate::{Error, MemoryObjects, Objects, Written, conformance};
+use crate::{Abandoned, Error, MemoryObjects, Objects, Parts, Written, conformance};
 
 fn config() -> aws_sdk_s3::config::Builder {
     Config::builder()
@@ -67,6 +67,63 @@ async fn a_conflict_of_a_create_is_tried_again_and_not_taken_for_existing() {
     assert!(script.asked.lock().unwrap().iter().all(|r| r.contains("if-none-match: *")));
     let (objects, _) = scripted([CONFLICT; 6]);
     assert!(matches!(objects.create("k", Bytes::new()).await, Err(Error::Unavailable { .. })));
+}
+
+/// Parts of a megabyte each; then the end, or a failure.
+struct Megabytes {
+    left: usize,
+    fails: bool,
+}
+
+#[async_trait::async_trait]
+impl Parts for Megabytes {
+    async fn next(&mut self) -> Result<Option<Bytes>, Abandoned> {
+        if self.left == 0 {
+            return if self.fails { Err("the maker's own".into()) } else { Ok(None) };
+        }
+        self.left -= 1;
+        Ok(Some(vec![1; 1 << 20].into()))
+    }
+}
+
+const BEGUN: (u16, &str) =
+    (200, "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>");
+const COMPLETE: (u16, &str) = (200, "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>");
+const EXISTS: (u16, &str) = (412, "<Error><Code>PreconditionFailed</Code></Error>");
+
+#[tokio::test]
+async fn a_large_object_is_uploaded_in_parts_and_appears_under_the_same_condition() {
+    let (objects, script) = scripted([BEGUN, (200, ""), (200, ""), (200, ""), COMPLETE]);
+    let written = objects.create_from("k", &mut Megabytes { left: 18, fails: false }).await;
+    assert_eq!(written.expect("creates"), Written::Created);
+    let asked = script.asked.lock().unwrap().clone();
+    assert_eq!(asked.iter().filter(|r| r.starts_with("PUT") && r.contains("partNumber=")).count(), 3);
+    let last = asked.last().unwrap();
+    assert!(last.starts_with("POST") && last.contains("uploadId=u1") && last.contains("if-none-match: *"), "{last}");
+
+    let (objects, script) = scripted([(200, "")]);
+    let written = objects.create_from("k", &mut Megabytes { left: 3, fails: false }).await;
+    assert_eq!(written.expect("creates"), Written::Created);
+    assert!(script.asked.lock().unwrap()[0].contains("if-none-match: *"), "a small one is one request");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_not_completed_is_aborted() {
+    let aborts = |script: &Scripted| script.asked.lock().unwrap().last().is_some_and(|r| r.starts_with("DELETE"));
+    let (objects, script) = scripted([BEGUN, (200, ""), (200, ""), EXISTS, (204, "")]);
+    let written = objects.create_from("k", &mut Megabytes { left: 10, fails: false }).await;
+    assert_eq!(written.expect("answers"), Written::Existed);
+    assert!(aborts(&script));
+
+    let (objects, script) = scripted([BEGUN, (200, ""), (204, "")]);
+    let error = objects.create_from("k", &mut Megabytes { left: 10, fails: true }).await.unwrap_err();
+    assert!(matches!(error, Error::Abandoned { .. }), "{error}");
+    assert!(aborts(&script));
+
+    let (objects, script) = scripted([BEGUN, (503, "<Error><Code>SlowDown</Code></Error>"), (204, "")]);
+    let error = objects.create_from("k", &mut Megabytes { left: 10, fails: false }).await.unwrap_err();
+    assert!(error.disposition().is_retry(), "{error}");
+    assert!(aborts(&script));
 }
 
 #[tokio::test]

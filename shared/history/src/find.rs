@@ -1,0 +1,65 @@
+//! Finding the rows of a few keys in a file that is sorted by key hash.
+
+use std::collections::BTreeSet;
+
+use driftless_model::KeyHash;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use parquet::file::statistics::Statistics;
+
+use crate::Result;
+use crate::columns::{KEY_HASH, key_hashes};
+use crate::table::{Part, Table};
+
+/// Which of a sequence of rows to read, as runs.
+#[derive(Default)]
+pub(crate) struct Selection {
+    runs: Vec<RowSelector>,
+    any: bool,
+}
+
+impl Selection {
+    pub(crate) fn push(&mut self, wanted: bool) {
+        self.any |= wanted;
+        match self.runs.last_mut() {
+            Some(run) if run.skip != wanted => run.row_count += 1,
+            _ => self.runs.push(RowSelector { row_count: 1, skip: !wanted }),
+        }
+    }
+
+    /// `None` if no row is wanted.
+    pub(crate) fn finish(self) -> Option<RowSelection> {
+        self.any.then(|| self.runs.into())
+    }
+}
+
+impl Table<'_> {
+    /// Where the rows of `wanted` are, found by their hashes alone: what is read then is only the pages that hold them. `None`: it
+    /// has none of them.
+    pub(crate) async fn find(&self, wanted: &BTreeSet<KeyHash>) -> Result<Option<Part<'static>>> {
+        let groups = self.groups_of(|low, high| wanted.range(low..=high).next().is_some());
+        if groups.is_empty() {
+            return Ok(None);
+        }
+        let part = Part { columns: Some(&[KEY_HASH]), groups: Some(groups.clone()), ..Part::default() };
+        let mut scan = self.scan(part)?;
+        let mut selection = Selection::default();
+        while let Some(batch) = scan.next().await? {
+            for key_hash in key_hashes(&batch).map_err(|e| self.malformed(e))? {
+                selection.push(wanted.contains(&key_hash));
+            }
+        }
+        Ok(selection.finish().map(|s| Part { groups: Some(groups), selection: Some(s), ..Part::default() }))
+    }
+
+    /// The row groups whose bounds, lowest and highest key hash, admit a wanted key.
+    pub(crate) fn groups_of(&self, admits: impl Fn(KeyHash, KeyHash) -> bool) -> Vec<usize> {
+        let bound = |bytes: Option<&[u8]>| bytes.and_then(|b| b.try_into().ok()).map(KeyHash::from_bytes);
+        let holds = |statistics: Option<&Statistics>| {
+            let low = bound(statistics.and_then(Statistics::min_bytes_opt)).unwrap_or(KeyHash(0));
+            let high = bound(statistics.and_then(Statistics::max_bytes_opt)).unwrap_or(KeyHash(u128::MAX));
+            low <= high && admits(low, high)
+        };
+        let groups = self.metadata().row_groups().iter().enumerate();
+        groups.filter(|(_, g)| holds(g.columns().first().and_then(|c| c.statistics()))).map(|(at, _)| at).collect()
+    }
+}

@@ -1,0 +1,20 @@
+use driftless_history::{BulkFile, Hashes, HistoryFile};
+use driftless_model::KeyHash;
+
+/// The file that D starts from: what the log versions after it change.
+pub enum Base<'a> {
+    /// The acknowledged state.
+    History(HistoryFile<'a>),
+    /// All of D as of a log version.
+    Bulk(BulkFile<'a>),
+}
+
+impl Base<'_> {
+    /// The two hashes of its records with key hashes from `from` to `to`, in key-hash order, in a stream.
+    pub fn hashes(&self, from: KeyHash, to: KeyHash) -> Hashes<'_> {
+        match self {
+            Self::History(file) => file.hashes(from, to),
+            Self::Bulk(file) => file.hashes(from, to),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! D where a bulk version has flushed the log.
+
+use std::collections::BTreeSet;
+
+use driftless_changeset::{Differing, Rule, States, Step, keeps};
+use driftless_deltalog::head::VersionEntry;
+use driftless_history::{BulkFile, BulkRow, HistoryFile, Residue};
+use driftless_model::{AckRow, KeyHash};
+
+use crate::Result;
+use crate::state::{SyncState, Touched};
+
+type Deltas = std::collections::BTreeMap<KeyHash, Option<AckRow>>;
+
+impl<'a> SyncState<'a> {
+    /// The newest bulk version up to `through` (of all: `None`): where a reader of D starts.
+    #[must_use]
+    pub fn newest_bulk(&self, through: Option<u64>) -> Option<(u64, &VersionEntry)> {
+        let versions = self.head.versions.range(..=through.unwrap_or(u64::MAX));
+        versions.rev().find(|(_, entry)| entry.bulk_object().is_some()).map(|(number, entry)| (*number, entry))
+    }
+
+    /// Its file.
+    ///
+    /// # Errors
+    /// A file that is gone was retired since: read the head again. It never means that D is empty (protocol rule 12).
+    pub async fn bulk_file(&self, through: Option<u64>) -> Result<Option<BulkFile<'a>>> {
+        let Some(object) = self.newest_bulk(through).and_then(|(_, entry)| entry.bulk_object()) else {
+            return Ok(None);
+        };
+        match BulkFile::open(self.objects, object).await {
+            Ok(file) => Ok(Some(file)),
+            Err(driftless_history::Error::Fetch { source: driftless_objects::Error::NotFound { .. }, .. })
+                if !keeps(Rule::BulkIsThere) =>
+            {
+                Ok(None)
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// The newest state of every record whose D and A may differ, with the time of its last change: what the residue and the
+    /// log versions touch and what `deltas` name.
+    ///
+    /// After a bulk version, that is what one pass over the fingerprints of both files finds, together with every record of the
+    /// residue, of `deltas` and of the versions after it; [`Differing`] says why no other record matters. Two hash columns of
+    /// both files are read as a stream, and in full only the records that are in the answer.
+    ///
+    /// `fingerprint`: of the configuration that D was made under.
+    ///
+    /// # Errors
+    /// As [`Self::touched`].
+    pub async fn differences(&self, deltas: &Deltas, fingerprint: &str) -> Result<Touched> {
+        let mut touched = self.touched(None).await?;
+        let named: BTreeSet<KeyHash> = deltas.keys().copied().collect();
+        let Some(bulk) = self.bulk_file(None).await? else {
+            self.complete(&mut touched.states, &named).await?;
+            return Ok(touched);
+        };
+        let residue = match &self.head.residue {
+            Some(residue) => driftless_history::read_residue(self.objects, &residue.object).await?,
+            None => Residue::new(),
+        };
+        let mut keys = self.differing(&bulk, self.made_under(fingerprint)).await?;
+        keys.extend(named.into_iter().chain(residue.keys().copied()));
+        keys.retain(|k| !touched.states.contains_key(k));
+        for (k, BulkRow { state, updated_at }) in bulk.rows(&keys).await? {
+            keys.remove(&k);
+            touched.updated_at.extend(updated_at.map(|at| (k, at)));
+            touched.states.insert(k, (state.key.clone(), Some(state)));
+        }
+        self.absent(&mut touched.states, keys, deltas, &residue).await?;
+        Ok(touched)
+    }
+
+    /// The records that are in one of the two files only, have other fingerprints there, or are uncertain.
+    async fn differing(&self, bulk: &BulkFile<'_>, comparable: bool) -> Result<BTreeSet<KeyHash>> {
+        let history = match &self.head.history {
+            Some(h) => Some(HistoryFile::open(self.objects, &h.object).await?),
+            None => None,
+        };
+        let (from, to) = (KeyHash(0), KeyHash(u128::MAX));
+        let mut d = bulk.hashes(from, to);
+        let mut a = history.as_ref().map(|history| history.hashes(from, to));
+        let mut join = Differing::new(comparable);
+        let mut found = BTreeSet::new();
+        loop {
+            match join.step() {
+                Step::NeedsD => match d.next().await? {
+                    Some(batch) => join.feed_d(batch.into_iter().filter_map(|(k, hash)| hash.map(|hash| (k, hash)))),
+                    None => join.end_d(),
+                },
+                Step::NeedsA => match &mut a {
+                    Some(rows) => match rows.next().await? {
+                        Some(batch) => join.feed_a(batch),
+                        None => join.end_a(),
+                    },
+                    None => join.end_a(),
+                },
+                Step::Differs(key) => drop(found.insert(key)),
+                Step::Done => return Ok(found),
+            }
+        }
+    }
+
+    /// Adds that D does not have these records, under the keys that A, the residue or a delta knows them by.
+    async fn absent(
+        &self,
+        states: &mut States,
+        mut keys: BTreeSet<KeyHash>,
+        deltas: &Deltas,
+        residue: &Residue,
+    ) -> Result<()> {
+        for (k, row) in deltas {
+            if let (Some(row), true) = (row, keys.contains(k)) {
+                keys.remove(k);
+                states.insert(*k, (row.key.clone(), None));
+            }
+        }
+        for (k, row) in self.base_rows(&keys).await? {
+            keys.remove(&k);
+            states.insert(k, (row.key, None));
+        }
+        // In the residue only: it was never acknowledged, and is not selected any more.
+        for k in keys {
+            if let Some((key, _)) = residue.get(&k) {
+                states.insert(k, (key.clone(), None));
+            }
+        }
+        Ok(())
+    }
+
+    /// All of D: for small lists and tests. `None` where an acknowledged record has no place in it any more.
+    ///
+    /// # Errors
+    /// As [`Self::touched`].
+    pub async fn whole_d(&self) -> Result<States> {
+        let mut states = States::new();
+        if let Some(bulk) = self.bulk_file(None).await? {
+            states.extend(bulk.all().await?.into_iter().map(|(k, row)| (k, (row.state.key.clone(), Some(row.state)))));
+        } else if let Some(h) = &self.head.history {
+            let rows = HistoryFile::open(self.objects, &h.object).await?.all().await?;
+            self.complete(&mut states, &rows.into_keys().collect()).await?;
+        }
+        states.extend(self.touched(None).await?.states);
+        Ok(states)
+    }
+}

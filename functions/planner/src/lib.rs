@@ -14,6 +14,7 @@ mod error;
 mod handler;
 pub mod plan;
 mod preview;
+mod setting;
 
 pub use error::Error;
 pub use handler::{PlannerFunction, init};

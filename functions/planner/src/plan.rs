@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use driftless_changeset::{Changeset, Net, NetInput, Removal, net_changes, outlives_bulk};
-use driftless_config::{Destination, FirstSync, Mode, Schedule, Strategy, Sync};
+use driftless_config::Destination;
 use driftless_connector::{Capabilities, capabilities_of};
 use driftless_delivery::{Message, Outgoing, Queue, sending};
 use driftless_deltalog::Deltalog;
@@ -22,6 +22,7 @@ use driftless_state::{SyncState, Touched, documents, names};
 
 use crate::calls::{Rows, Sequence, lay_out, messages};
 use crate::error::Error;
+use crate::setting::{Setting, first_call, mode, sequence, strategy_of};
 
 /// What a plan needs.
 pub struct Planner {
@@ -96,14 +97,6 @@ pub(crate) struct Decision {
     pub(crate) a_size: u64,
     pub(crate) run_hold: Option<(BTreeSet<KeyHash>, String)>,
     pub(crate) over: Vec<(u64, String)>,
-}
-
-/// The configuration that a run is planned under.
-pub(crate) struct Setting {
-    pub(crate) entry: SyncEntry,
-    pub(crate) config: Sync,
-    pub(crate) destination: DestinationEntry,
-    pub(crate) capabilities: Capabilities,
 }
 
 impl Planner {
@@ -446,27 +439,6 @@ fn still_to_come(head: &Head, run: &Run, calls: &[Call]) -> Usage {
     sending(&messages(run, calls, run.phase)) + Usage { write_units, puts: 1, ..Usage::default() }
 }
 
-/// True if the sync plans when enough has changed; ingest asks for it then.
-#[must_use]
-pub fn on_change(config: &Sync) -> Option<&driftless_config::OnChange> {
-    match &config.schedule {
-        Schedule::OnChange(on) => Some(on),
-        _ => None,
-    }
-}
-
-/// What comes before everything else while nothing is acknowledged yet: a look at the list (policy `refuse`, where it can be
-/// read), which also makes it ready, or only that.
-pub(crate) fn first_call(head: &Head, setting: &Setting) -> Option<Operation> {
-    let refuses = setting.config.first_sync == FirstSync::Refuse && setting.capabilities.list;
-    match () {
-        () if head.history.is_some() || !head.delivered.is_empty() => None,
-        () if refuses => Some(Operation::Inspect),
-        () if setting.capabilities.creates_list => Some(Operation::Prepare),
-        () => None,
-    }
-}
-
 pub(crate) fn counts(net: &Net, rows: &Rows) -> Counts {
     let of = |op| rows.rows.iter().filter(|r| r.operation == op).count() as u64;
     Counts {
@@ -480,29 +452,4 @@ pub(crate) fn counts(net: &Net, rows: &Rows) -> Counts {
 
 pub(crate) fn removed(net: &Net) -> impl Iterator<Item = KeyHash> + '_ {
     net.removals.iter().map(|r| r.key_hash)
-}
-
-pub(crate) const fn sequence(strategy: Strategy) -> Sequence {
-    match strategy {
-        Strategy::FullThenRemove => Sequence::SendsFirst,
-        _ => Sequence::Together,
-    }
-}
-
-/// `auto` is `delta`: it never needs more calls or records than sending the whole list, and never empties it.
-pub(crate) const fn strategy_of(strategy: Strategy) -> &'static str {
-    match strategy {
-        Strategy::FullThenRemove => "full_then_remove",
-        _ => "delta",
-    }
-}
-
-const fn mode(mode: Mode) -> driftless_changeset::Mode {
-    match mode {
-        Mode::Mirror => driftless_changeset::Mode::Mirror,
-        Mode::Upsert => driftless_changeset::Mode::Upsert,
-        Mode::AddOnly => driftless_changeset::Mode::AddOnly,
-        Mode::UpdateOnly => driftless_changeset::Mode::UpdateOnly,
-        Mode::RemoveOnly => driftless_changeset::Mode::RemoveOnly,
-    }
 }

@@ -6,7 +6,8 @@ use driftless_state::SyncState;
 
 use crate::calls::lay_out;
 use crate::error::Error;
-use crate::plan::{Planner, counts, first_call, removed, sequence, strategy_of};
+use crate::plan::{Planner, counts, removed};
+use crate::setting::{first_call, sequence, strategy_of};
 
 /// What `driftless plan` shows.
 #[derive(Clone, Debug)]

@@ -108,9 +108,9 @@ impl Change {
 const ASK: ReturnConsumedCapacity = ReturnConsumedCapacity::Total;
 
 impl Table {
-    /// Counts a read: what the service said, else by the size of what came.
+    /// Counts a read: what the service said, and not less than the size of what came. Emulators bill any read as one unit.
     fn has_read(&self, said: Option<&ConsumedCapacity>, bytes: usize) {
-        let read_units = consumed(said).unwrap_or_else(|| read_units(bytes));
+        let read_units = consumed(said).unwrap_or_default().max(read_units(bytes));
         self.meter.count(Usage { read_units, ..Usage::default() });
     }
 

@@ -52,7 +52,7 @@ pub async fn digest(
     lanes: &dyn Lanes,
 ) -> Result<Vec<Result<Digested, ViewError>>, SnapshotError> {
     let survey = Survey::of(source).await?;
-    let kept = Kept::new(source.limits, views, key);
+    let kept = Kept::new(source.limits, views);
     kept.check(survey.rows())?;
     let shares = survey.deal(lanes.count());
     let limits = survey.lane_limits(shares.len());
@@ -98,10 +98,10 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(limits: &Limits, views: &[View<'_>], key: &HashKey) -> Self {
+    fn new(limits: &Limits, views: &[View<'_>]) -> Self {
         let views = views.iter().map(|view| {
             let all = matches!(view.spec.selection, Selection::Everything);
-            (RowReader::row_bytes(view.spec, key), all)
+            (RowReader::row_bytes(view.spec), all)
         });
         let (bytes, rows) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { views: views.collect(), bytes, rows, limit: limits.kept_bytes }
@@ -275,7 +275,8 @@ impl<'v> Pass<'v> {
         }
     }
 
-    /// Plans the view for a file and returns the columns it reads.
+    /// Plans the view for a file and returns the columns it reads. A view that has failed in this lane reads nothing more:
+    /// whether a defect is met that only it would have met depends on the lanes.
     fn open(&mut self, schema: &SchemaRef, explain: impl FnOnce(ViewError) -> ViewError) -> &[String] {
         if self.failed.is_some() {
             return &[];

@@ -71,27 +71,19 @@ impl RowReader {
             Selection::Ids(ids) => Some(ids.iter().map(|id| key.key_hash(id)).collect()),
             _ => None,
         };
-        let mut identifiers = spec.mapping.identifiers();
-        let (first, second) = (identifiers.next(), identifiers.next());
-        let is_key = |f: &FieldMapping| spec.key.single() == Some(&f.column) && f.normalize.is_empty();
-        let unique = match (first, second) {
-            (None, _) => true,
-            (Some(only), None) => is_key(only),
-            _ => false,
-        };
         Self {
             key: key.clone(),
             hasher: RecordHasher::new(key, spec.mapping.fields().iter().map(|f| f.field.as_str())),
             ids,
-            identifiers: if unique { Identifiers::Unique } else { Identifiers::MayBeShared },
-            needs_identifiers: first.is_some(),
+            identifiers: Identifiers::of(spec),
+            needs_identifiers: spec.mapping.identifiers().next().is_some(),
             columns: Columns::default(),
         }
     }
 
     /// Bytes that are kept of a row that is selected, at most.
-    pub(super) fn row_bytes(spec: &ViewSpec, key: &HashKey) -> u64 {
-        let ids = match Self::new(spec, key).identifiers {
+    pub(super) fn row_bytes(spec: &ViewSpec) -> u64 {
+        let ids = match Identifiers::of(spec) {
             Identifiers::Unique => 0,
             Identifiers::MayBeShared => spec.mapping.identifiers().count(),
         };

@@ -1,7 +1,9 @@
+use driftless_config::FieldMapping;
 use driftless_model::{Lanes, Task, in_lanes};
 
 use super::entries::shares;
 use super::parts::{Hashed, Part, Scratch};
+use crate::ViewSpec;
 
 /// Whether two records of a view can carry the same identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +11,18 @@ pub(super) enum Identifiers {
     /// No: the one identifier is the key itself, or there is none.
     Unique,
     MayBeShared,
+}
+
+impl Identifiers {
+    pub(super) fn of(spec: &ViewSpec) -> Self {
+        let mut identifiers = spec.mapping.identifiers();
+        let is_key = |f: &FieldMapping| spec.key.single() == Some(&f.column) && f.normalize.is_empty();
+        match (identifiers.next(), identifiers.next()) {
+            (None, _) => Self::Unique,
+            (Some(only), None) if is_key(only) => Self::Unique,
+            _ => Self::MayBeShared,
+        }
+    }
 }
 
 /// That a row carries an identifier: 12 bytes. The 64 bits below those that number the part stand for the identifier: of

@@ -401,3 +401,24 @@ proptest! {
         prop_assert_eq!(counts, invalid);
     }
 }
+
+#[test]
+fn a_list_that_does_not_fit_is_refused_with_what_it_needs() {
+    use driftless_snapshot::SnapshotError;
+
+    use crate::support::with_where;
+    let ids: Vec<i64> = (0..10).collect();
+    let mut snapshot = Snapshot::table(&table(vec![("id", ints(&ids)), ("x", ints(&ids))]));
+    snapshot.limits.kept_bytes = 28 * 10;
+    assert_eq!(snapshot.digest(&spec("id", &["x"])).rows.len(), 10);
+    snapshot.limits.kept_bytes -= 1;
+    let needs = |view: &ViewSpec| match snapshot.try_digest(view) {
+        Err(SnapshotError::DoesNotFit { rows, needed, limit: 279 }) => (rows, needed),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(needs(&spec("id", &["x"])), (10, 280));
+    assert_eq!(needs(&with_where("x < 10", "id", &["x"])), (10, 280));
+    assert_eq!(snapshot.digest(&with_where("x < 3", "id", &["x"])).rows.len(), 3, "only selected rows are kept");
+    // Identifiers that another record can carry too are kept beside the rows.
+    assert_eq!(needs(&identified_by(spec("id", &["x"]), &["x"])), (10, 400));
+}

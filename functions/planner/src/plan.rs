@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use driftless_changeset::{Changeset, Net, NetInput, Removal, net_changes, outlives_bulk};
 use driftless_config::Destination;
-use driftless_connector::{Capabilities, capabilities_of};
+use driftless_connector::capabilities_of;
 use driftless_delivery::{Message, Outgoing, Queue, sending};
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{ActivationGuard, Attention, Head, Hold, Swap, Tick};
 use driftless_deltalog::ledger::{Call, Counts, Reject, Run, RunState};
-use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
+use driftless_deltalog::registry::SyncEntry;
 use driftless_history::encode_changeset;
 use driftless_model::{
     AckRow, AttrHash, Clock, Disposition, KeyHash, Meter, Millis, Operation, RecordState, RunId, SyncId, Tokens, Usage,

@@ -7,7 +7,7 @@ use driftless_changeset::{PlannedRow, States, differs};
 use driftless_deltalog::head::Head;
 use driftless_deltalog::ledger::Run;
 use driftless_deltalog::{Deltalog, MemoryDeltalog};
-use driftless_model::{AckRow, AttrHash, Identifier, IdentifierSet, KeyHash, Operation, SnapshotOrder, SyncId};
+use driftless_model::{AckRow, AttrHash, Identifier, IdentifierSet, KeyHash, Millis, Operation, SnapshotOrder, SyncId};
 use driftless_objects::MemoryObjects;
 use driftless_state::SyncState;
 
@@ -53,6 +53,8 @@ struct Facet {
     /// Records held by a snapshot's guard, with the version that held them.
     held: BTreeMap<KeyHash, u64>,
     last: BTreeSet<KeyHash>,
+    /// What was approved, and when: a hold may be dropped before a plan that saw it is activated.
+    approvals: Vec<(Millis, BTreeSet<KeyHash>)>,
     /// D as of each version that no fold has passed.
     d: BTreeMap<u64, BTreeMap<KeyHash, AttrHash>>,
     ticks: BTreeSet<String>,
@@ -306,6 +308,12 @@ impl Ghosts {
     /// A person approved a hold.
     pub fn approved(&self, sync: &SyncId, version: u64) {
         self.note(format!("-- {sync}: hold {version} approved"));
+        if let Some(hold) = self.head(sync).and_then(|h| h.holds.get(&version).cloned())
+            && let Some(at) = hold.approved_at
+            && let Ok(keys) = at_once(driftless_history::read_holds(self.objects.as_ref(), &hold.object))
+        {
+            self.with(sync, |f| f.approvals.push((at, keys)));
+        }
         self.with(sync, |f| f.held.retain(|_, v| Head::snapshot_hold(*v) != version));
     }
 
@@ -372,16 +380,17 @@ impl Ghosts {
         for hold in head.holds.values() {
             let keys = at_once(driftless_history::read_holds(self.objects.as_ref(), &hold.object))
                 .map_err(|e| format!("DL-8 a hold is gone: {e}"))?;
-            match hold.approved_at {
-                None => holding.extend(keys),
-                Some(at) => {
-                    // While the plan was made: it may have seen the hold as it was before.
-                    if run.planned_at.0 - at.0 < FUNCTION_MS {
-                        lately.extend(keys.iter().copied());
-                    }
-                    approved.extend(keys);
-                }
+            if hold.approved_at.is_some() {
+                approved.extend(keys);
+            } else {
+                holding.extend(keys);
             }
+        }
+        let approvals = self.with(sync, |f| f.approvals.clone());
+        for (_, keys) in approvals.into_iter().filter(|(at, _)| run.planned_at.0 - at.0 < FUNCTION_MS) {
+            // While the plan was made: it may have seen the hold as it was before.
+            lately.extend(keys.iter().copied());
+            approved.extend(keys);
         }
         let before: BTreeSet<KeyHash> = holding.union(&lately).copied().collect();
         let expected = [&holding, &before].map(|held| size(&d, &a, &quarantined, &carried, held));

@@ -18,10 +18,13 @@ const AHEAD: usize = 4;
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 8_192;
 
+/// A row group's number and its hashes' bytes.
+type Ahead = Result<(usize, Fetched)>;
+
 /// The two hashes of the rows of a history or bulk file, being read: these two columns only, a few megabytes at a time.
 pub struct Hashes<'t> {
     table: &'t Table<'t>,
-    fetched: Pin<Box<dyn Stream<Item = Result<(usize, Fetched)>> + Send + 't>>,
+    fetched: Pin<Box<dyn Stream<Item = Ahead> + Send + 't>>,
     scan: Option<Scan<'t, 't>>,
     from: KeyHash,
     to: KeyHash,

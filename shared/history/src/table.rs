@@ -126,7 +126,12 @@ impl<'a> Table<'a> {
     /// Fetches some columns of one row group, to be given to [`Scan::prepared`].
     pub(crate) async fn fetch(&self, group: usize, columns: &[&'static str]) -> Result<Fetched> {
         let fields = self.reader.schema().fields();
-        let chunks = self.metadata().row_groups().get(group).map(|g| g.columns()).unwrap_or_default();
+        let chunks = self
+            .metadata()
+            .row_groups()
+            .get(group)
+            .map(parquet::file::metadata::RowGroupMetaData::columns)
+            .unwrap_or_default();
         let mut ranges = Vec::with_capacity(columns.len());
         for &column in columns {
             // The columns of hashes are not nested, and come first: root and leaf have one number.

@@ -1,8 +1,6 @@
-use core::pin::Pin;
-
 use arrow::array::{Array, FixedSizeBinaryArray, RecordBatch, UInt64Array};
 use driftless_model::{AttrHash, KeyHash};
-use futures::stream::{self, Stream};
+use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::columns::{ATTR_HASH, KEY_HASH, column, required};
@@ -21,7 +19,8 @@ const BATCH_ROWS: usize = 8_192;
 /// The two hashes of the rows of a history file, being read: these two columns only, a few megabytes at a time.
 pub struct Hashes<'t> {
     table: &'t Table<'t>,
-    fetched: Pin<Box<dyn Stream<Item = Result<(usize, Fetched)>> + Send + 't>>,
+    /// Row groups, by their numbers, in the order of the file.
+    fetched: BoxStream<'t, Result<(usize, Fetched)>>,
     scan: Option<Scan<'t, 't>>,
     from: KeyHash,
     to: KeyHash,
@@ -31,7 +30,7 @@ pub struct Hashes<'t> {
 impl<'t> Hashes<'t> {
     pub(crate) fn new(table: &'t Table<'t>, groups: Vec<usize>, from: KeyHash, to: KeyHash) -> Self {
         let fetch = move |group| async move { Ok((group, table.fetch(group, &COLUMNS).await?)) };
-        let fetched = Box::pin(stream::iter(groups).map(fetch).buffered(AHEAD));
+        let fetched = stream::iter(groups).map(fetch).buffered(AHEAD).boxed();
         Self { table, fetched, scan: None, from, to, last: None }
     }
 

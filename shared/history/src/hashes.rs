@@ -1,8 +1,6 @@
-use core::pin::Pin;
-
 use arrow::array::{Array, FixedSizeBinaryArray, RecordBatch, UInt64Array};
 use driftless_model::{AttrHash, KeyHash};
-use futures::stream::{self, Stream};
+use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::columns::{ATTR_HASH, KEY_HASH, column, required};
@@ -18,13 +16,11 @@ const AHEAD: usize = 4;
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 8_192;
 
-/// A row group's number and its hashes' bytes.
-type Ahead = Result<(usize, Fetched)>;
-
 /// The two hashes of the rows of a history or bulk file, being read: these two columns only, a few megabytes at a time.
 pub struct Hashes<'t> {
     table: &'t Table<'t>,
-    fetched: Pin<Box<dyn Stream<Item = Ahead> + Send + 't>>,
+    /// Row groups, by their numbers, in the order of the file.
+    fetched: BoxStream<'t, Result<(usize, Fetched)>>,
     scan: Option<Scan<'t, 't>>,
     from: KeyHash,
     to: KeyHash,
@@ -35,7 +31,7 @@ impl<'t> Hashes<'t> {
     pub(crate) fn new(table: &'t Table<'t>, from: KeyHash, to: KeyHash) -> Self {
         let groups = table.groups_of(|low, high| low <= to && from <= high);
         let fetch = move |group| async move { Ok((group, table.fetch(group, &COLUMNS).await?)) };
-        let fetched = Box::pin(stream::iter(groups).map(fetch).buffered(AHEAD));
+        let fetched = stream::iter(groups).map(fetch).buffered(AHEAD).boxed();
         Self { table, fetched, scan: None, from, to, last: None }
     }
 

@@ -11,7 +11,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder, RowGroupMetaData};
 
 use crate::header::Header;
 use crate::{Error, FileKind, Malformation, Result};
@@ -126,12 +126,7 @@ impl<'a> Table<'a> {
     /// Fetches some columns of one row group, to be given to [`Scan::prepared`].
     pub(crate) async fn fetch(&self, group: usize, columns: &[&'static str]) -> Result<Fetched> {
         let fields = self.reader.schema().fields();
-        let chunks = self
-            .metadata()
-            .row_groups()
-            .get(group)
-            .map(parquet::file::metadata::RowGroupMetaData::columns)
-            .unwrap_or_default();
+        let chunks = self.metadata().row_groups().get(group).map(RowGroupMetaData::columns).unwrap_or_default();
         let mut ranges = Vec::with_capacity(columns.len());
         for &column in columns {
             // The columns of hashes are not nested, and come first: root and leaf have one number.

@@ -1,4 +1,4 @@
-//! SipHash over bytes that are in one piece, with `C` rounds a word and `D` at the end.
+//! `SipHash` over bytes that are in one piece, with `C` rounds a word and `D` at the end.
 //!
 //! The hashes of a snapshot are a large part of what reading it costs, and most inputs are shorter than forty bytes. The usual
 //! implementations carry a buffer for input that comes in pieces; this one needs none. A test compares it with one of them.

@@ -192,9 +192,8 @@ impl<'v> Lane<'_, '_, 'v> {
             loop {
                 // An error of the scan names its row group; the one that is being read is the best we know without it.
                 *place = Place::group(stretch.file, next);
-                let batch = scan.next().await.map_err(|e| {
+                let batch = scan.next().await.inspect_err(|e| {
                     *place = Place::group(stretch.file, e.row_group().unwrap_or(next));
-                    e
                 });
                 let Some(batch) = batch? else { break };
                 next = batch.row_group;

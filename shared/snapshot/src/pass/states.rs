@@ -7,7 +7,7 @@ use super::fields::{Fields, Keys, fields, keys};
 use super::files::{Source, Survey, located, scan, unreadable};
 use crate::parquet_file::Group;
 use crate::sql::Evaluated;
-use crate::view::{Bound, plan};
+use crate::view::{Bound, Planned, plan};
 use crate::{HashKey, Limits, ReadError, ViewSpec};
 
 /// Reads the states of some records that [`super::digest`] has found: keys, attribute hashes and identifiers, in key-hash
@@ -87,7 +87,7 @@ impl Lane<'_, '_> {
         for (file_number, groups) in share {
             let file = self.survey.open(*file_number).await?;
             let schema = file.schema();
-            let planned = plan(self.spec, &schema).map(|p| p.only_identity());
+            let planned = plan(self.spec, &schema).map(Planned::only_identity);
             let planned = planned.and_then(|p| Ok((p.bind(&schema)?, p.columns)));
             let (view, columns) = planned.map_err(|e| unreadable(&file, e))?;
             let mut scan = scan(&file, groups.clone(), &columns, self.limits);

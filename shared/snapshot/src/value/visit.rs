@@ -29,6 +29,8 @@ pub(crate) fn visit<'a, V: Visitor<'a>>(array: &'a ArrayRef, field: &'a Field, v
         DataType::Int32 => return primitives::<Int32Type, V>(array, |n| Scalar::Int(n.into()), visitor),
         DataType::Int64 => return primitives::<Int64Type, V>(array, Scalar::Int, visitor),
         DataType::Float32 => return primitives::<Float32Type, V>(array, |x| float(x.into()), visitor),
+        #[allow(clippy::redundant_closure)]
+        // a function that returns `Scalar<'static>` is none that returns `Scalar<'a>`
         DataType::Float64 => return primitives::<Float64Type, V>(array, |x| float(x), visitor),
         DataType::Date32 => return primitives::<Date32Type, V>(array, |days| Scalar::Date(days.into()), visitor),
         DataType::Decimal128(_, scale) => {

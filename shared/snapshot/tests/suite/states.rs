@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use driftless_config::{Normalize, VendorHash};
 use driftless_model::{InTurn, KeyHash};
-use driftless_snapshot::{View, digest, records, states};
+use driftless_snapshot::{DigestRange, View, digest, records, states};
 use futures::executor::block_on;
 use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ fn people(rows: i64) -> Snapshot {
     let ids: Vec<i64> = (0..rows).map(|n| n - n % 7 % 2).collect();
     let of = |text: &str| ids.iter().enumerate().map(|(n, id)| format!("{text}{id}-{}", n % 2)).collect::<Vec<_>>();
     let (emails, notes) =
-        (of(" A@x.org").iter().map(|e| e.replace("@", &format!("{}@", e.len()))).collect(), of("note"));
+        (of(" A@x.org").iter().map(|e| e.replace('@', &format!("{}@", e.len()))).collect(), of("note"));
     let emails: Vec<String> = emails;
     let column = |texts: &[String]| strings(&texts.iter().map(|t| Some(t.as_str())).collect::<Vec<_>>());
     let n: Vec<i64> = (0..rows).collect();
@@ -69,7 +69,7 @@ proptest! {
         let digests = block_on(digest(snapshot.source(), &views, &key(), &InTurn::default()));
         let digests = digests.expect("fine").remove(0).expect("fine").rows;
         let ranges = digests.ranges(count);
-        prop_assert!(ranges.iter().flat_map(|r| r.iter()).eq(digests.iter()));
+        prop_assert!(ranges.iter().flat_map(DigestRange::iter).eq(digests.iter()));
         prop_assert!(ranges.iter().all(|r| r.iter().all(|d| r.from <= d.key_hash && d.key_hash <= r.to)));
         prop_assert_eq!((ranges[0].from, ranges[ranges.len() - 1].to), (KeyHash(0), KeyHash(u128::MAX)));
         prop_assert!(ranges.windows(2).all(|w| w[0].to.0 + 1 == w[1].from.0));

@@ -12,7 +12,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use driftless_changeset::{States, aggregate, merge_diff};
 use driftless_config::{FieldMapping, KeyColumns, Mapping, Selection};
 use driftless_history::{FileMeta, encode_history, fold};
-use driftless_model::{AckRow, Acknowledged, AttrHash, Identifier, KeyHash, Millis, RecordKey, RecordState};
+use driftless_model::{AckRow, Acknowledged, AttrHash, Identifier, InTurn, KeyHash, Millis, RecordKey, RecordState};
 use driftless_objects::{MemoryObjects, Objects};
 use driftless_snapshot::{HashKey, Limits, Source, View, ViewSpec, digest};
 use futures::executor::block_on;
@@ -65,7 +65,8 @@ fn hash(c: &mut Criterion) {
     group.bench_function("a snapshot of four columns", |b| {
         b.iter(|| {
             let source = Source { objects: &objects, parts: &parts, limits: &limits };
-            block_on(digest(source, &[View { spec: &spec, erased: &erased }], &key)).expect("a snapshot")
+            block_on(digest(source, &[View { spec: &spec, erased: &erased }], &key, &InTurn::default()))
+                .expect("a snapshot")
         });
     });
     group.finish();

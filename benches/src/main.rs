@@ -13,6 +13,7 @@
 
 mod files;
 mod floor;
+mod lanes;
 mod ours;
 mod prepare;
 
@@ -53,7 +54,7 @@ fn run(arguments: &[String]) -> anyhow::Result<Value> {
     // As a function has it.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     runtime.block_on(async {
-        let ours = Ours::new(snapshots, work);
+        let ours = Ours::new(snapshots, work, threads);
         match command.as_str() {
             "prepare" => prepare::prepare(&ours).await,
             "changes" => ours.changes().await,

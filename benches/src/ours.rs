@@ -1,24 +1,25 @@
 //! The product's own calls, as its functions make them. Nothing else of the bench knows the product's API.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
 use bytes::Bytes;
-use driftless_changeset::{Changes, merge_diff};
+use driftless_changeset::{Changes, MergeDiff};
 use driftless_config::{FieldMapping, KeyColumns, Mapping, Selection};
 use driftless_deltalog::MemoryDeltalog;
 use driftless_deltalog::head::{ConfigStamp, Head, HistoryRef, Names};
 use driftless_deltalog::item::{ChangeOp, LogItem};
 use driftless_history::{FileMeta, fold, read_delta};
-use driftless_model::{Millis, ObjectVersion, RecordKey};
+use driftless_model::{KeyHash, Millis, ObjectVersion, Task, in_lanes};
 use driftless_objects::Objects;
-use driftless_snapshot::{Digest, HashKey, Limits, Source, View, ViewSpec, digest, records};
-use driftless_state::SyncState;
+use driftless_snapshot::{Digests, HashKey, Limits, Source, View, ViewSpec, digest, states};
+use driftless_state::{D, SyncState};
 use serde_json::{Value, json};
 
 use crate::files::Files;
+use crate::lanes::Threads;
 
 /// The column that identifies a record, to us and to the destination.
 pub(crate) const KEY: &str = "email";
@@ -31,6 +32,7 @@ pub(crate) struct Ours {
     pub(crate) snapshots: Files,
     pub(crate) work: Files,
     pub(crate) key: HashKey,
+    lanes: Threads,
     limits: Limits,
     log: MemoryDeltalog,
 }
@@ -41,17 +43,17 @@ pub(crate) struct Found {
     spec: ViewSpec,
     parts: Vec<ObjectVersion>,
     head: Head,
-    /// Records of b.
-    rows: u64,
+    rows: Digests,
     changes_s: f64,
 }
 
 impl Ours {
-    pub(crate) fn new(snapshots: &Path, work: &Path) -> Self {
+    pub(crate) fn new(snapshots: &Path, work: &Path, threads: usize) -> Self {
         Self {
             snapshots: Files::new(snapshots),
             work: Files::new(work),
             key: HashKey::new([7; 32]),
+            lanes: Threads(threads),
             limits: Limits::default(),
             log: MemoryDeltalog::default(),
         }
@@ -84,10 +86,11 @@ impl Ours {
     }
 
     /// A snapshot as two hashes a record.
-    pub(crate) async fn digests(&self, parts: &[ObjectVersion]) -> anyhow::Result<(ViewSpec, Vec<Digest>)> {
+    pub(crate) async fn digests(&self, parts: &[ObjectVersion]) -> anyhow::Result<(ViewSpec, Digests)> {
         let (spec, erased) = (self.spec(parts).await?, BTreeSet::new());
         let views = [View { spec: &spec, erased: &erased }];
-        let digested = digest(self.source(parts), &views, &self.key).await?.pop().context("one view, one answer")?;
+        let digested =
+            digest(self.source(parts), &views, &self.key, &self.lanes).await?.pop().context("one view, one answer")?;
         let rows = digested?.rows;
         Ok((spec, rows))
     }
@@ -98,11 +101,30 @@ impl Ours {
         let (parts, head) = (self.parts("b").await?, self.head()?);
         let (spec, rows) = self.digests(&parts).await?;
         let state = SyncState::new(&self.log, &self.work, &head);
-        let touched = state.touched(None).await?;
-        let d = state.d_digests(&touched.states).await?;
-        let changes = merge_diff(d, rows.iter().map(|r| (r.key_hash, r.attr_hash)), true);
-        let rows = rows.len() as u64;
+        let changes = self.join(&state, &rows).await?;
         Ok(Found { changes, spec, parts, head, rows, changes_s: begun.elapsed().as_secs_f64() })
+    }
+
+    /// The outer join, each lane its own range of key hashes.
+    async fn join(&self, state: &SyncState<'_>, rows: &Digests) -> anyhow::Result<Changes> {
+        let touched = state.touched(None).await?;
+        let (history, states) = (&state.history().await?, &touched.states);
+        let tasks = rows.ranges(self.lanes.0).into_iter().map(|range| {
+            let task: Task<'_, anyhow::Result<Changes>> = Box::pin(async move {
+                let mut d = D::new(history.as_ref(), states, range.from, range.to);
+                let mut merge = MergeDiff::new(range.iter().map(|r| (r.key_hash, r.attr_hash)), true);
+                while let Some(records) = d.next().await? {
+                    records.into_iter().for_each(|(key, hash)| merge.member(key, hash));
+                }
+                Ok(merge.finish())
+            });
+            task
+        });
+        let mut changes = Changes::default();
+        for joined in in_lanes(&self.lanes, tasks.collect()).await {
+            changes.append(joined?);
+        }
+        Ok(changes)
     }
 
     pub(crate) async fn changes(&self) -> anyhow::Result<Value> {
@@ -113,7 +135,7 @@ impl Ours {
     pub(crate) async fn ingest(&self) -> anyhow::Result<Value> {
         let found = self.find().await?;
         let mut told = self.told(&found);
-        if is_bulk(&found.changes, found.rows) {
+        if is_bulk(&found.changes, found.rows.len() as u64) {
             // A bulk version has no items.
             return Ok(told);
         }
@@ -130,12 +152,11 @@ impl Ours {
     /// The log items of the changes: the records of b that entered or changed, and who left.
     pub(crate) async fn items(&self, found: &Found) -> anyhow::Result<Vec<LogItem>> {
         let changes = &found.changes;
-        let wanted: BTreeMap<_, _> = changes.adds.iter().chain(&changes.updates).copied().collect();
-        let mut read = match wanted.is_empty() {
-            true => BTreeMap::new(),
-            false => records(self.source(&found.parts), &found.spec, &self.key, &wanted).await?,
-        };
-        let item = |key_hash, key: RecordKey, op, attr_hash, identifiers| LogItem {
+        let wanted: Vec<KeyHash> = changes.adds.iter().chain(&changes.updates).map(|(key, _)| *key).collect();
+        let source = self.source(&found.parts);
+        let states = states(source, &found.spec, &self.key, &found.rows, &wanted, &self.lanes).await?;
+        anyhow::ensure!(states.len() == wanted.len(), "{} of {} changed records found", states.len(), wanted.len());
+        let item = |key_hash, key, op, attr_hash, identifiers| LogItem {
             key_hash,
             key,
             op,
@@ -147,12 +168,11 @@ impl Ours {
             expires_at: None,
         };
         let mut items = Vec::with_capacity(changes.len());
-        let sent = (changes.adds.iter().map(|a| (a, ChangeOp::Add)))
-            .chain(changes.updates.iter().map(|u| (u, ChangeOp::Update)));
-        for ((key_hash, attr_hash), op) in sent {
-            let record = read.remove(key_hash).context("a changed record is in the snapshot")?;
-            items.push(item(*key_hash, record.key, op, Some(*attr_hash), record.identifiers));
-        }
+        items.extend(states.into_iter().map(|(key, state)| {
+            let is_new = changes.adds.binary_search_by_key(&key, |(k, _)| *k).is_ok();
+            let op = if is_new { ChangeOp::Add } else { ChangeOp::Update };
+            item(key, state.key, op, Some(state.attr_hash), state.identifiers)
+        }));
         let state = SyncState::new(&self.log, &self.work, &found.head);
         let left = state.base_rows(&changes.removals.iter().copied().collect()).await?;
         items.extend(left.into_iter().map(|(k, row)| item(k, row.key, ChangeOp::Remove, None, row.identifiers)));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use driftless_config::{Destination, Sync};
-use driftless_model::{AttrHash, Identifier, IdentifierSet, KeyHash, Millis, RecordKey};
+use driftless_model::{AttrHash, Identifier, IdentifierSet, InTurn, KeyHash, Millis, RecordKey};
 use driftless_objects::MemoryObjects;
 use driftless_snapshot::{HashKey, Limits, Source, View, ViewSpec};
 use driftless_testkit::Snapshot;
@@ -193,8 +193,18 @@ fn attr_hash(p: &Person, mapping: Mapping) -> AttrHash {
     let parts = [part];
     let source = Source { objects: &objects, parts: &parts, limits: &limits };
     let view = [View { spec: &spec, erased: &erased }];
-    let digested = at_once(driftless_snapshot::digest(source, &view, &hash_key())).expect("a good snapshot");
-    let hash = digested.into_iter().next().expect("one view").expect("a good view").rows[0].attr_hash;
+    let digested =
+        at_once(driftless_snapshot::digest(source, &view, &hash_key(), &InTurn::default())).expect("a good snapshot");
+    let hash = digested
+        .into_iter()
+        .next()
+        .expect("one view")
+        .expect("a good view")
+        .rows
+        .iter()
+        .next()
+        .expect("one row")
+        .attr_hash;
     KNOWN.with(|k| k.borrow_mut().insert(key, hash));
     hash
 }

@@ -14,7 +14,7 @@ use driftless_fn_connector::{Delivered, Delivery, SharedBudget, Sleep, Timing};
 use driftless_fn_ingest::Ingest;
 use driftless_fn_janitor::{Janitor, Keeping};
 use driftless_fn_planner::plan::{Planned, Planner, Request};
-use driftless_model::{Clock, DestinationId, IdentifierSet, KeyHash, Millis, RecordKey, SyncId, Tokens};
+use driftless_model::{Clock, DestinationId, IdentifierSet, InTurn, KeyHash, Millis, RecordKey, SyncId, Tokens};
 use driftless_objects::Objects;
 use driftless_snapshot::Limits;
 use driftless_snapshot::locate::{newest, snapshot_of};
@@ -90,6 +90,8 @@ impl Ports {
             tokens: Arc::clone(&self.tokens),
             hash_key: hash_key(),
             limits: Limits::default(),
+            // What is found must not depend on the number of lanes.
+            lanes: Arc::new(InTurn::cut_in(2)),
         }
     }
 

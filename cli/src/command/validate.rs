@@ -4,7 +4,7 @@ use clap::Args;
 use comfy_table::Cell;
 use driftless_config::{Destination, Problem, Project, Sync, load_project};
 use driftless_connector::{BuildError, HttpPolicy, MissingSecret, Secrets, build, capabilities_of};
-use driftless_model::SyncId;
+use driftless_model::{InTurn, SyncId};
 use driftless_snapshot::{Digested, HashKey, Limits, Source, View, ViewError, ViewSpec, check_view};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -168,7 +168,7 @@ async fn read<'p>(
     let nobody = std::collections::BTreeSet::new();
     let views: Vec<View<'_>> = specs.iter().map(|(_, spec)| View { spec, erased: &nobody }).collect();
     // Any key will do: only counts are shown.
-    let digests = driftless_snapshot::digest(source, &views, &HashKey::new([0; 32])).await?;
+    let digests = driftless_snapshot::digest(source, &views, &HashKey::new([0; 32]), &InTurn::default()).await?;
     drop(progress);
     let mut counted = Vec::new();
     for ((name, _), digested) in specs.iter().zip(digests) {

@@ -9,7 +9,7 @@ use driftless_model::{Clock, DatasetId, Disposition, SnapshotRef, SyncId};
 use driftless_objects::S3Objects;
 use driftless_runtime::{
     Clients, Deadline, DeltalogRejects, Function, IngestConfig, InitError, Metric, Metrics, ProcessEnv, SecretStore,
-    SecretsManager, Service, SystemClock, UlidTokens, chain,
+    SecretsManager, Service, SystemClock, Threads, UlidTokens, chain,
 };
 use driftless_snapshot::locate::{newest, snapshot_of};
 use driftless_snapshot::{HashKey, Limits};
@@ -37,6 +37,7 @@ pub async fn init() -> Result<Service, InitError> {
         tokens: Arc::new(UlidTokens::new(Arc::clone(&clock))),
         hash_key,
         limits: Limits::default(),
+        lanes: Arc::new(Threads::of_processors()),
     };
     let function = IngestFunction {
         ingest,

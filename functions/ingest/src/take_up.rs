@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use driftless_changeset::{Changes, merge_diff};
+use driftless_changeset::{Changes, MergeDiff};
 use driftless_config::Sync;
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{Append, Attention, Head, Hold, Swap, VersionEntry, VersionKind};
 use driftless_deltalog::item::{ChangeOp, LogItem};
 use driftless_deltalog::registry::SyncEntry;
-use driftless_model::{Clock, DatasetId, IdentifierSet, KeyHash, Millis, RecordKey, SnapshotRef, SyncId, Tokens};
+use driftless_model::{
+    Clock, DatasetId, IdentifierSet, KeyHash, Lanes, Millis, RecordKey, SnapshotRef, SyncId, Task, Tokens, in_lanes,
+};
 use driftless_objects::Objects;
-use driftless_snapshot::{Digested, HashKey, Limits, Report, Source, View, ViewError, ViewSpec};
-use driftless_state::{SyncState, Touched, documents, names};
+use driftless_snapshot::{Digested, Digests, HashKey, Limits, Report, Source, View, ViewError, ViewSpec};
+use driftless_state::{D, SyncState, Touched, documents, names};
 
 use crate::error::Error;
 use crate::guards;
@@ -58,6 +60,8 @@ pub struct Ingest {
     pub hash_key: HashKey,
     /// What a snapshot's files may ask for.
     pub limits: Limits,
+    /// What reads row groups and joins ranges of records side by side.
+    pub lanes: Arc<dyn Lanes>,
 }
 
 /// A sync that wants the snapshot, as read at the start of an attempt.
@@ -158,7 +162,7 @@ impl Ingest {
     ) -> Result<Vec<(SyncId, Taken)>, Error> {
         let source = Source { objects: self.objects.as_ref(), parts: &snapshot.parts, limits: &self.limits };
         let views: Vec<View<'_>> = candidates.iter().map(|c| View { spec: &c.spec, erased: &c.erased }).collect();
-        let digests = driftless_snapshot::digest(source, &views, &self.hash_key).await?;
+        let digests = driftless_snapshot::digest(source, &views, &self.hash_key, self.lanes.as_ref()).await?;
         let mut done = Vec::new();
         for (candidate, digested) in candidates.iter().zip(digests) {
             let taken = match digested {
@@ -192,11 +196,8 @@ impl Ingest {
     ) -> Result<Option<Taken>, Error> {
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &c.head);
         let touched = state.touched(None).await?;
-        let d = state.d_digests(&touched.states).await?;
-        let members = d.len() as u64;
         let comparable = c.head.config.fingerprint == c.entry.config.fingerprint;
-        let rows = digested.rows.iter().map(|r| (r.key_hash, r.attr_hash));
-        let changes = merge_diff(d, rows, comparable);
+        let (changes, members) = self.join(&state, &touched, &digested.rows, comparable).await?;
         if changes.is_empty() {
             self.in_time(deadline)?;
             let guard = c.head.guard();
@@ -204,8 +205,42 @@ impl Ingest {
             return Ok((swap == Swap::Done).then_some(Taken::Unchanged));
         }
         let held = guards::held(&c.config.guards, members, &changes, &digested.report);
-        let items = self.items(c, &state, &touched, snapshot, source, &changes).await?;
+        let items = self.items(c, &state, &touched, snapshot, source, &digested.rows, &changes).await?;
         self.swap(c, &state, snapshot, &changes, items, held, deadline).await
+    }
+
+    /// The outer join of D and the snapshot (US 2025/0265237, FIG. 4), each lane its own range of key hashes, and how many
+    /// records D has.
+    async fn join(
+        &self,
+        state: &SyncState<'_>,
+        touched: &Touched,
+        rows: &Digests,
+        comparable: bool,
+    ) -> Result<(Changes, u64), Error> {
+        let history = state.history().await?;
+        let history = history.as_ref();
+        let tasks = rows.ranges(self.lanes.count()).into_iter().map(|range| {
+            let task: Task<'_, Result<(Changes, u64), Error>> = Box::pin(async move {
+                let mut d = D::new(history, &touched.states, range.from, range.to);
+                let mut merge = MergeDiff::new(range.iter().map(|r| (r.key_hash, r.attr_hash)), comparable);
+                let mut members = 0;
+                while let Some(records) = d.next().await? {
+                    members += records.len() as u64;
+                    records.into_iter().for_each(|(key, hash)| merge.member(key, hash));
+                }
+                Ok((merge.finish(), members))
+            });
+            task
+        });
+        let tasks = tasks.collect();
+        let (mut changes, mut members) = (Changes::default(), 0);
+        for joined in in_lanes(self.lanes.as_ref(), tasks).await {
+            let (more, count) = joined?;
+            changes.append(more);
+            members += count;
+        }
+        Ok((changes, members))
     }
 
     #[allow(clippy::too_many_arguments)] // the last step of one attempt: everything it found out
@@ -259,6 +294,7 @@ impl Ingest {
     }
 
     /// The log items of the changes: the state after the snapshot, read again for the records that changed only.
+    #[allow(clippy::too_many_arguments)] // what one attempt found out
     async fn items(
         &self,
         c: &Candidate,
@@ -266,39 +302,32 @@ impl Ingest {
         touched: &Touched,
         snapshot: &SnapshotRef,
         source: Source<'_>,
+        rows: &Digests,
         changes: &Changes,
     ) -> Result<Vec<LogItem>, Error> {
         let updated_at = dated(snapshot);
-        let wanted: BTreeMap<_, _> = changes.adds.iter().chain(&changes.updates).copied().collect();
-        let mut records = if wanted.is_empty() {
-            BTreeMap::new()
-        } else {
-            driftless_snapshot::records(source, &c.spec, &self.hash_key, &wanted).await?
-        };
         let mut items = Vec::with_capacity(changes.len());
-        let ops = (changes.adds.iter().map(|a| (a, ChangeOp::Add)))
-            .chain(changes.updates.iter().map(|u| (u, ChangeOp::Update)));
-        let mut missing = 0;
-        for ((key_hash, attr_hash), op) in ops {
-            let Some(record) = records.remove(key_hash) else {
-                missing += 1;
-                continue;
-            };
-            items.push(LogItem {
-                key_hash: *key_hash,
-                key: record.key,
-                op,
-                attr_hash: Some(*attr_hash),
-                identifiers: record.identifiers,
+        let wanted: Vec<_> = changes.adds.iter().chain(&changes.updates).map(|(key_hash, _)| *key_hash).collect();
+        let states =
+            driftless_snapshot::states(source, &c.spec, &self.hash_key, rows, &wanted, self.lanes.as_ref()).await?;
+        let missing = changes.adds.len() + changes.updates.len() - states.len();
+        if missing > 0 {
+            return Err(Error::Vanished { missing });
+        }
+        items.extend(states.into_iter().map(|(key_hash, state)| {
+            let is_new = changes.adds.binary_search_by_key(&key_hash, |(key, _)| *key).is_ok();
+            LogItem {
+                key_hash,
+                key: state.key,
+                op: if is_new { ChangeOp::Add } else { ChangeOp::Update },
+                attr_hash: Some(state.attr_hash),
+                identifiers: state.identifiers,
                 updated_at,
                 committed_at: None,
                 superseded_by: None,
                 expires_at: None,
-            });
-        }
-        if missing > 0 {
-            return Err(Error::Vanished { missing });
-        }
+            }
+        }));
         let left: BTreeMap<KeyHash, (RecordKey, IdentifierSet)> = self.who_left(state, touched, changes).await?;
         items.extend(left.into_iter().map(|(key_hash, (key, identifiers))| LogItem {
             key_hash,

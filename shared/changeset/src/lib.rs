@@ -28,7 +28,7 @@ mod rules;
 mod settle;
 
 pub use aggregate::{States, aggregate};
-pub use merge::{Changes, forget_fingerprints, merge_diff};
+pub use merge::{Changes, MergeDiff, forget_fingerprints, merge_diff};
 pub use net::{Mode, Net, NetInput, Removal, Send, net_changes};
 pub use pack::{BatchLimit, CallRange, pack};
 pub use row::{Changeset, PlannedRow, Transfer};

@@ -22,6 +22,13 @@ impl Changes {
         self.adds.len() + self.updates.len() + self.removals.len()
     }
 
+    /// Adds the changes of the next range of key hashes.
+    pub fn append(&mut self, mut next: Self) {
+        self.adds.append(&mut next.adds);
+        self.updates.append(&mut next.updates);
+        self.removals.append(&mut next.removals);
+    }
+
     /// The snapshot changed nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -38,33 +45,53 @@ pub fn merge_diff(
     snapshot: impl IntoIterator<Item = (KeyHash, AttrHash)>,
     comparable: bool,
 ) -> Changes {
-    let (mut d, mut s) = (d.into_iter(), snapshot.into_iter());
-    let (mut left, mut right) = (d.next(), s.next());
-    let mut changes = Changes::default();
-    loop {
-        let order = match (&left, &right) {
-            (Some((l, _)), Some((r, _))) => l.cmp(r),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return changes,
-        };
-        match order {
-            Ordering::Less => {
-                changes.removals.extend(left.map(|(k, _)| k));
-                left = d.next();
-            }
-            Ordering::Greater => {
-                changes.adds.extend(right);
-                right = s.next();
-            }
-            Ordering::Equal => {
-                if (!comparable && keeps(Rule::NewConfiguration)) || left.map(|(_, h)| h) != right.map(|(_, h)| h) {
-                    changes.updates.extend(right);
+    let mut merge = MergeDiff::new(snapshot, comparable);
+    d.into_iter().for_each(|(key, hash)| merge.member(key, hash));
+    merge.finish()
+}
+
+/// The join of [`merge_diff`], for a D that comes in pieces: one [`MergeDiff::member`] after the other, in key-hash order.
+pub struct MergeDiff<S: Iterator> {
+    rest: S,
+    next: Option<S::Item>,
+    comparable: bool,
+    changes: Changes,
+}
+
+impl<S: Iterator<Item = (KeyHash, AttrHash)>> MergeDiff<S> {
+    /// A join with a snapshot's records, or with those of a range of key hashes.
+    pub fn new(snapshot: impl IntoIterator<IntoIter = S>, comparable: bool) -> Self {
+        let mut rest = snapshot.into_iter();
+        let next = rest.next();
+        let comparable = comparable || !keeps(Rule::NewConfiguration);
+        Self { rest, next, comparable, changes: Changes::default() }
+    }
+
+    /// Takes the next record of D.
+    #[inline]
+    pub fn member(&mut self, key: KeyHash, hash: AttrHash) {
+        while let Some((k, h)) = self.next {
+            match k.cmp(&key) {
+                Ordering::Less => self.changes.adds.push((k, h)),
+                Ordering::Equal => {
+                    if !self.comparable || h != hash {
+                        self.changes.updates.push((k, h));
+                    }
+                    self.next = self.rest.next();
+                    return;
                 }
-                left = d.next();
-                right = s.next();
+                Ordering::Greater => break,
             }
+            self.next = self.rest.next();
         }
+        self.changes.removals.push(key);
+    }
+
+    /// D has no more records.
+    pub fn finish(mut self) -> Changes {
+        self.changes.adds.extend(self.next);
+        self.changes.adds.extend(self.rest);
+        self.changes
     }
 }
 

@@ -178,7 +178,7 @@ pub async fn read_rows(objects: &dyn Objects, key: &str, first_row: u64, count: 
     let whole = |n: u64| usize::try_from(n).map_err(|_| table.malformed(Malformation::NotParquet(None)));
     let range = whole(skip)?..whole(skip + u64::from(count))?;
     let selection = RowSelection::from_consecutive_ranges(core::iter::once(range), whole(rows)?);
-    let found = collect(&table, Part { columns: None, groups: Some(groups), selection: Some(selection) }).await?;
+    let found = collect(&table, Part { groups: Some(groups), selection: Some(selection), ..Part::default() }).await?;
     Ok(found.rows)
 }
 

@@ -1,13 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use driftless_model::{AckRow, AttrHash, KeyHash};
+use driftless_model::{AckRow, KeyHash};
 use driftless_objects::Objects;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::file::statistics::Statistics;
 
 use crate::ack_columns::{AckColumns, decode, schema};
-use crate::columns::{ATTR_HASH, KEY_HASH, attr_hashes, key_hashes};
+use crate::columns::{KEY_HASH, key_hashes};
+use crate::hashes::Hashes;
 use crate::header::Header;
 use crate::table::{Part, Scan, Table};
 use crate::writer::{BATCH_ROWS, Cut, TableWriter};
@@ -97,32 +98,19 @@ impl<'a> HistoryFile<'a> {
         self.len() == 0
     }
 
-    /// The two hashes of every row, in key-hash order; no attribute hash where the row is uncertain. Reads these two columns
-    /// only; the answer takes 32 bytes a row.
-    pub async fn digests(&self) -> Result<Vec<(KeyHash, Option<AttrHash>)>> {
-        let mut scan = self.table.scan(Part { columns: Some(&[KEY_HASH, ATTR_HASH]), ..Part::default() })?;
-        let mut digests: Vec<(KeyHash, Option<AttrHash>)> =
-            Vec::with_capacity(usize::try_from(self.len()).unwrap_or_default());
-        while let Some(batch) = scan.next().await? {
-            let attributes = attr_hashes(&batch).map_err(|e| self.table.malformed(e))?;
-            let keys = key_hashes(&batch).map_err(|e| self.table.malformed(e))?;
-            digests.extend(keys.into_iter().zip(attributes));
-        }
-        if digests.windows(2).all(|pair| matches!(pair, [a, b] if a.0 < b.0)) {
-            Ok(digests)
-        } else {
-            Err(self.table.malformed(Malformation::Unsorted))
-        }
+    /// The two hashes of the rows with key hashes from `from` to `to`, in key-hash order, in a stream.
+    pub fn hashes(&self, from: KeyHash, to: KeyHash) -> Hashes<'_> {
+        Hashes::new(&self.table, self.groups_of(|low, high| low <= to && from <= high), from, to)
     }
 
     /// The rows of `wanted` that the file has. Finds them by their hashes, then reads the other columns only of the pages
     /// that hold them.
     pub async fn rows(&self, wanted: &BTreeSet<KeyHash>) -> Result<BTreeMap<KeyHash, AckRow>> {
-        let groups = self.groups_of(wanted);
+        let groups = self.groups_of(|low, high| wanted.range(low..=high).next().is_some());
         if groups.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let part = Part { columns: Some(&[KEY_HASH]), groups: Some(groups.clone()), selection: None };
+        let part = Part { columns: Some(&[KEY_HASH]), groups: Some(groups.clone()), ..Part::default() };
         let mut scan = self.table.scan(part)?;
         let mut selection = Selection::default();
         while let Some(batch) = scan.next().await? {
@@ -131,7 +119,7 @@ impl<'a> HistoryFile<'a> {
             }
         }
         let Some(selection) = selection.finish() else { return Ok(BTreeMap::new()) };
-        let part = Part { columns: None, groups: Some(groups), selection: Some(selection) };
+        let part = Part { groups: Some(groups), selection: Some(selection), ..Part::default() };
         self.collect(part).await
     }
 
@@ -159,13 +147,13 @@ impl<'a> HistoryFile<'a> {
         Ok(Rows { table: &self.table, scan: self.table.scan(Part::default())? })
     }
 
-    /// The row groups whose bounds admit a wanted key.
-    fn groups_of(&self, wanted: &BTreeSet<KeyHash>) -> Vec<usize> {
+    /// The row groups whose bounds, lowest and highest key hash, admit a wanted key.
+    fn groups_of(&self, admits: impl Fn(KeyHash, KeyHash) -> bool) -> Vec<usize> {
         let bound = |bytes: Option<&[u8]>| bytes.and_then(|b| b.try_into().ok()).map(KeyHash::from_bytes);
         let holds = |statistics: Option<&Statistics>| {
             let low = bound(statistics.and_then(Statistics::min_bytes_opt)).unwrap_or(KeyHash(0));
             let high = bound(statistics.and_then(Statistics::max_bytes_opt)).unwrap_or(KeyHash(u128::MAX));
-            low <= high && wanted.range(low..=high).next().is_some()
+            low <= high && admits(low, high)
         };
         let groups = self.table.metadata().row_groups().iter().enumerate();
         groups.filter(|(_, g)| holds(g.columns().first().and_then(|c| c.statistics()))).map(|(at, _)| at).collect()

@@ -25,7 +25,7 @@ const TAIL: u64 = 256 << 10;
 /// Ranges that lie closer together than this are fetched as one.
 const GAP: u64 = 256 << 10;
 
-/// Rows decoded at a time.
+/// Rows decoded at a time, unless something else is asked for.
 const BATCH_ROWS: usize = 1_024;
 
 /// Where the bytes come from.
@@ -101,7 +101,8 @@ impl<'a> Table<'a> {
 
     /// Reads rows, one row group after the other.
     pub(crate) fn scan(&self, part: Part<'_>) -> Result<Scan<'_, 'a>> {
-        let mut builder = ParquetPushDecoderBuilder::new_with_metadata(self.reader.clone()).with_batch_size(BATCH_ROWS);
+        let batch_rows = part.batch_rows.unwrap_or(BATCH_ROWS);
+        let mut builder = ParquetPushDecoderBuilder::new_with_metadata(self.reader.clone()).with_batch_size(batch_rows);
         if let Some(columns) = part.columns {
             let fields = self.reader.schema().fields();
             let mut roots = Vec::with_capacity(columns.len());
@@ -119,7 +120,35 @@ impl<'a> Table<'a> {
             builder = builder.with_row_selection(selection);
         }
         let decoder = builder.build().map_err(|e| self.parquet(e))?;
-        Ok(Scan { table: self, decoder })
+        Ok(Scan { table: self, decoder, fetched: None })
+    }
+
+    /// Fetches some columns of one row group, to be given to [`Scan::prepared`].
+    pub(crate) async fn fetch(&self, group: usize, columns: &[&'static str]) -> Result<Fetched> {
+        let fields = self.reader.schema().fields();
+        let chunks = self.metadata().row_groups().get(group).map(|g| g.columns()).unwrap_or_default();
+        let mut ranges = Vec::with_capacity(columns.len());
+        for &column in columns {
+            // The columns of hashes are not nested, and come first: root and leaf have one number.
+            let chunk = fields.find(column).and_then(|(at, _)| chunks.get(at));
+            let (start, length) = chunk.ok_or_else(|| self.malformed(Malformation::Column { column }))?.byte_range();
+            ranges.push(start..start.saturating_add(length));
+        }
+        let bytes = self.source.fetch(&ranges, &self.object, self.kind).await?;
+        Ok(Fetched { ranges, bytes })
+    }
+}
+
+/// Bytes of a file that were fetched before they were asked for.
+pub(crate) struct Fetched {
+    ranges: Vec<Range<u64>>,
+    bytes: Vec<Bytes>,
+}
+
+impl Fetched {
+    fn find(&self, range: &Range<u64>) -> Option<Bytes> {
+        let mut both = self.ranges.iter().zip(&self.bytes);
+        both.find_map(|(held, bytes)| slice(bytes, held.start, range))
     }
 }
 
@@ -132,23 +161,36 @@ pub(crate) struct Part<'c> {
     pub(crate) groups: Option<Vec<usize>>,
     /// These rows, counted over the row groups read.
     pub(crate) selection: Option<RowSelection>,
+    /// So many rows at a time.
+    pub(crate) batch_rows: Option<usize>,
 }
 
 /// Rows being read.
 pub(crate) struct Scan<'t, 'a> {
     table: &'t Table<'a>,
     decoder: ParquetPushDecoder,
+    fetched: Option<Fetched>,
 }
 
 impl Scan<'_, '_> {
-    /// The next rows, at most [`BATCH_ROWS`]; `None` at the end.
+    /// Uses these bytes before any are fetched.
+    pub(crate) fn prepared(mut self, fetched: Fetched) -> Self {
+        self.fetched = Some(fetched);
+        self
+    }
+
+    /// The next rows; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             match self.decoder.try_decode().map_err(|e| self.table.parquet(e))? {
                 DecodeResult::Data(batch) => return Ok(Some(batch)),
                 DecodeResult::Finished => return Ok(None),
                 DecodeResult::NeedsData(ranges) => {
-                    let data = self.table.source.fetch(&ranges, &self.table.object, self.table.kind).await?;
+                    let held = |fetched: &Fetched| ranges.iter().map(|r| fetched.find(r)).collect::<Option<Vec<_>>>();
+                    let data = match self.fetched.as_ref().and_then(held) {
+                        Some(data) => data,
+                        None => self.table.source.fetch(&ranges, &self.table.object, self.table.kind).await?,
+                    };
                     self.decoder.push_ranges(ranges, data).map_err(|e| self.table.parquet(e))?;
                 }
             }

@@ -1,7 +1,8 @@
 //! The words of Driftless as types: names, hashes, records, operations and outcomes.
 //!
-//! Everything here is a value. There is no I/O, no async, no clock and no environment in this crate, and nothing of
-//! AWS, SQL or HTTP; those live in the crates that import it. A type is here when two or more of them must agree on it.
+//! Everything here is a value, or a port that several crates are given. There is no I/O, no clock and no environment in
+//! this crate, and nothing of AWS, SQL or HTTP; those live in the crates that import it. A type is here when two or more of
+//! them must agree on it.
 //!
 //! Vocabulary: a *record* of a dataset has a *key*, the fingerprint of its mapped fields (*attribute hash*) and the
 //! *identifiers* by which a destination matches it. [`RecordState`] is what a list should hold of a record (D);
@@ -10,6 +11,7 @@
 mod disposition;
 mod hash;
 mod identifier;
+mod lanes;
 mod name;
 mod operation;
 mod outcome;
@@ -21,6 +23,7 @@ mod time;
 pub use disposition::Disposition;
 pub use hash::{AttrHash, HashParseError, KeyHash};
 pub use identifier::{Identifier, IdentifierSet};
+pub use lanes::{InTurn, Job, Lanes, Task, in_lanes};
 pub use name::{DatasetId, DestinationId, InvalidName, RunId, SyncId, TenantId, Token};
 pub use operation::Operation;
 pub use outcome::{Outcome, RowOutcome};

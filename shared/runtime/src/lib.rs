@@ -19,6 +19,7 @@ mod config;
 mod deadline;
 mod environment;
 mod error;
+mod lanes;
 mod metrics;
 mod rejects;
 mod secrets;
@@ -32,6 +33,7 @@ pub use config::{Common, ConnectorConfig, IngestConfig, JanitorConfig, PlannerCo
 pub use deadline::Deadline;
 pub use environment::{EnvSource, EnvironmentError, ProcessEnv, Variables};
 pub use error::{InitError, chain};
+pub use lanes::Threads;
 pub use metrics::{DeliveryOutcome, Metric, Metrics};
 pub use rejects::DeltalogRejects;
 pub use secrets::{SecretError, SecretStore, SecretsManager};

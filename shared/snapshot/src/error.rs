@@ -106,6 +106,14 @@ impl fmt::Display for At<'_> {
 }
 
 impl SnapshotError {
+    /// The row group that the cause lies in.
+    pub(crate) fn row_group(&self) -> Option<usize> {
+        match self {
+            Self::Refused { row_group, .. } => *row_group,
+            _ => None,
+        }
+    }
+
     /// What the caller does next.
     #[must_use]
     pub fn disposition(&self) -> Disposition {

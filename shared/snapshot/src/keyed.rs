@@ -2,10 +2,9 @@ use core::fmt;
 
 use driftless_config::RECIPE_VERSION;
 use driftless_model::{AttrHash, KeyHash, RecordKey};
-use siphasher::sip::SipHasher13;
-use siphasher::sip128::{Hasher128, SipHasher24};
 
-use crate::value::text_encoding;
+use crate::sip::{Sip, tail};
+use crate::value::{Scalar, Words, tag, text_encoding};
 
 /// The secret that keys every hash of a deployment. Without it a hash says nothing of a key or value; with another one no
 /// hash compares.
@@ -38,49 +37,180 @@ impl HashKey {
         self.text_hash(key.as_str())
     }
 
+    #[inline]
     pub(crate) fn text_hash(&self, key: &str) -> KeyHash {
-        KeyHash(SipHasher24::new_with_key(&self.for_keys).hash(key.as_bytes()).as_u128())
-    }
-
-    /// Tells identifiers apart within one snapshot; never stored.
-    pub(crate) fn identifier_hash(&self, field: u32, value: &str) -> u128 {
-        use core::hash::Hasher;
-        let mut hasher = SipHasher24::new_with_key(&self.for_attributes);
-        hasher.write(&field.to_le_bytes());
-        hasher.write(value.as_bytes());
-        hasher.finish128().as_u128()
-    }
-
-    /// The hash of one encoded value.
-    pub(crate) fn value_hash(&self, encoding: &[u8]) -> u64 {
-        SipHasher13::new_with_key(&self.for_attributes).hash(encoding)
+        KeyHash(Sip::<2, 4>::new(&self.for_keys).hash128(key.as_bytes()))
     }
 }
 
-/// Hashes records of one mapping: the names of the fields once, then the values' hashes of each record.
+/// Words of a value that are summed as they are. Of a longer value its hash is.
+const DIRECT: usize = 32;
+
+/// Hashes records of one mapping (`docs/hash-recipe.md`): every value is a sum of its words, each times a secret number of its
+/// place; a record is the hash of the sum of its values. Sums of columns can be added up column by column, which is
+/// what makes this as fast as reading.
 pub(crate) struct RecordHasher {
-    key: HashKey,
-    names: u64,
-    buffer: Vec<u8>,
+    record: Sip<1, 3>,
+    fields: Vec<FieldHasher>,
+    identifiers: [u8; 16],
+}
+
+/// The secret numbers of one field.
+pub(crate) struct FieldHasher {
+    factors: Box<[u128; DIRECT]>,
+    long: [u8; 16],
 }
 
 impl RecordHasher {
     /// `fields` in the order of their names.
     pub(crate) fn new<'a>(key: &HashKey, fields: impl Iterator<Item = &'a str>) -> Self {
-        let mut names = RECIPE_VERSION.to_le_bytes().to_vec();
+        let mut names = vec![u64::from(RECIPE_VERSION)];
+        let mut count = 0_u64;
         for field in fields {
             text_encoding(field, &mut names);
+            count += 1;
         }
-        Self { names: key.value_hash(&names), key: key.clone(), buffer: Vec::new() }
+        let mapping = Sip::<2, 4>::new(&key.for_attributes).hash128(&bytes(&names)).to_le_bytes();
+        let secret = |field: u64, place: u64| Sip::<2, 4>::new(&mapping).hash128(&bytes(&[field, place]));
+        let long = secret(count, 1).to_le_bytes();
+        let fields = (0..count).map(|field| {
+            let mut factors = Box::new([0; DIRECT]);
+            for (place, factor) in (0..).zip(factors.iter_mut()) {
+                *factor = secret(field, place);
+            }
+            FieldHasher { factors, long }
+        });
+        Self {
+            fields: fields.collect(),
+            record: Sip::new(&secret(count, 0).to_le_bytes()),
+            identifiers: secret(count, 2).to_le_bytes(),
+        }
     }
 
-    /// The attribute hash of a record, from the hashes of its values in the order of the fields.
-    pub(crate) fn hash(&mut self, values: impl Iterator<Item = u64>) -> AttrHash {
-        self.buffer.clear();
-        self.buffer.extend_from_slice(&self.names.to_le_bytes());
-        for value in values {
-            self.buffer.extend_from_slice(&value.to_le_bytes());
+    /// The hasher of a field, by its number.
+    pub(crate) fn field(&self, number: usize) -> Option<&FieldHasher> {
+        self.fields.get(number)
+    }
+
+    /// The attribute hash of a record, from the sum of its values.
+    #[inline]
+    pub(crate) fn finish(&self, sum: u128) -> AttrHash {
+        AttrHash(self.record.hash64(&sum.to_le_bytes()))
+    }
+
+    /// Tells identifiers apart within one snapshot; never stored.
+    #[inline]
+    pub(crate) fn identifier(&self, field: usize, text: &str) -> u128 {
+        let of_text = Sip::<1, 3>::new(&self.identifiers).hash128(text.as_bytes());
+        // The fields are apart: equal texts of two fields are two identifiers.
+        of_text ^ self.fields.get(field).map_or(0, |f| f.factors[0])
+    }
+}
+
+fn bytes(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|w| w.to_le_bytes()).collect()
+}
+
+impl FieldHasher {
+    /// The sum of one value that is not nested.
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // where the kind of value is known, the rest of this falls away
+    pub(crate) fn scalar(&self, value: Scalar<'_>) -> u128 {
+        match value.words() {
+            Words::Few(words, count) => {
+                let mut sum = 0_u128;
+                for (factor, word) in self.factors.iter().zip(words).take(count) {
+                    sum = sum.wrapping_add(factor.wrapping_mul(u128::from(word)));
+                }
+                sum
+            }
+            Words::Bytes(kind, bytes) => self.bytes(kind, bytes),
         }
-        AttrHash(self.key.value_hash(&self.buffer))
+    }
+
+    #[inline]
+    fn bytes(&self, kind: u8, bytes: &[u8]) -> u128 {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let [first, places @ ..] = self.factors.as_ref();
+        let Some(last) = places.get(words.len()) else { return self.encoded(&encoding(kind, bytes)) };
+        let mut sum = first.wrapping_mul(u128::from(tag::with_length(kind, bytes.len())));
+        for (factor, word) in places.iter().zip(words) {
+            sum = sum.wrapping_add(factor.wrapping_mul(u128::from(u64::from_le_bytes(*word))));
+        }
+        // Without a rest this adds nothing.
+        sum.wrapping_add(last.wrapping_mul(u128::from(tail(rest))))
+    }
+
+    /// The sum of one encoded value.
+    pub(crate) fn encoded(&self, words: &[u64]) -> u128 {
+        let hashed;
+        let words = if words.len() <= DIRECT {
+            words
+        } else {
+            let hash = Sip::<2, 4>::new(&self.long).hash128(&bytes(words));
+            #[allow(clippy::cast_possible_truncation)] // the two halves
+            let halves = [hash as u64, (hash >> 64) as u64];
+            hashed = [tag::with_length(tag::LONG, words.len()), halves[0], halves[1]];
+            &hashed
+        };
+        let products = self.factors.iter().zip(words).map(|(factor, word)| factor.wrapping_mul(u128::from(*word)));
+        products.fold(0, u128::wrapping_add)
+    }
+}
+
+fn encoding(kind: u8, bytes: &[u8]) -> Vec<u64> {
+    let mut words = Vec::with_capacity(2 + bytes.len() / 8);
+    crate::value::bytes_encoding(kind, bytes, &mut words);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hasher() -> RecordHasher {
+        RecordHasher::new(&HashKey::new([7; 32]), ["a", "b"].into_iter())
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_hashed_as_it_is_encoded(text in ".{0,300}") {
+            let hasher = hasher();
+            let field = hasher.field(1).expect("two fields");
+            let mut words = Vec::new();
+            Scalar::Text(&text).encode(&mut words);
+            prop_assert_eq!(field.scalar(Scalar::Text(&text)), field.encoded(&words));
+        }
+
+        #[test]
+        fn numbers_are_hashed_as_they_are_encoded(n: i64, unscaled: i128, scale in 1_u8..30, nanos in 0_u32..1_000_000_000) {
+            let hasher = hasher();
+            let field = hasher.field(0).expect("two fields");
+            for scalar in [
+                Scalar::Null,
+                Scalar::Bool(true),
+                Scalar::Int(n),
+                Scalar::Decimal { unscaled, scale },
+                Scalar::Float(0.1),
+                Scalar::Float(f64::NAN),
+                Scalar::Timestamp { seconds: n, nanos, zoned: true },
+                Scalar::Uuid(&[3; 16]),
+            ] {
+                let mut words = Vec::new();
+                scalar.encode(&mut words);
+                prop_assert_eq!(field.scalar(scalar), field.encoded(&words));
+            }
+        }
+    }
+
+    #[test]
+    fn places_and_fields_are_told_apart() {
+        let hasher = hasher();
+        let [a, b] = [0, 1].map(|f| hasher.field(f).expect("two fields"));
+        assert_ne!(a.scalar(Scalar::Int(1)), b.scalar(Scalar::Int(1)));
+        assert_ne!(a.encoded(&[1, 2]), a.encoded(&[2, 1]));
+        assert_ne!(hasher.identifier(0, "x"), hasher.identifier(1, "x"));
     }
 }

@@ -30,6 +30,7 @@ pub mod locate;
 mod normalize;
 mod parquet_file;
 mod pass;
+mod sip;
 mod spec;
 mod sql;
 mod value;
@@ -39,6 +40,9 @@ pub use driftless_config::RECIPE_VERSION;
 pub use error::{Cause, Failure, Position, ReadError, SnapshotError, Use, ViewError};
 pub use keyed::HashKey;
 pub use limits::Limits;
-pub use pass::{Digest, Digested, Invalid, Record, Report, Source, View, digest, records, schema, verify};
+pub use pass::{
+    Digest, DigestRange, Digested, Digests, Invalid, Record, Report, Source, View, digest, records, schema, states,
+    verify,
+};
 pub use spec::ViewSpec;
 pub use view::{check_view, selected_schema};

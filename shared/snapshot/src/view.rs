@@ -13,7 +13,8 @@ pub(crate) struct Planned<'s> {
     spec: &'s ViewSpec,
     condition: Option<Expr>,
     key: Vec<Expr>,
-    fields: Vec<Expr>,
+    /// In the order of the mapping.
+    fields: Vec<(&'s FieldMapping, Expr)>,
     prefer: Option<Expr>,
     /// The columns of the file that are read.
     pub(crate) columns: BTreeSet<String>,
@@ -34,18 +35,30 @@ pub(crate) fn plan<'s>(spec: &'s ViewSpec, schema: &Schema) -> Result<Planned<'s
     let key = spec.key.columns().iter().map(|c| outputs.get(c, || Use::Key).cloned()).collect::<Result<Vec<_>, _>>()?;
     let fields = spec.mapping.fields().iter();
     let fields = fields
-        .map(|f| outputs.get(&f.column, || Use::Field(f.field.clone())).cloned())
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|f| Ok((f, outputs.get(&f.column, || Use::Field(f.field.clone()))?.clone())))
+        .collect::<Result<Vec<_>, ViewError>>()?;
     let prefer = match &spec.prefer {
         Some(prefer) => Some(outputs.get(&prefer.column, || Use::Prefer)?.clone()),
         None => None,
     };
-    let all = key.iter().chain(&fields).chain(&prefer).chain(&outputs.condition);
-    let columns = reads(all);
-    Ok(Planned { spec, condition: outputs.condition, key, fields, prefer, columns })
+    let planned = Planned { spec, condition: outputs.condition, key, fields, prefer, columns: BTreeSet::new() };
+    Ok(planned.with_columns())
 }
 
 impl<'s> Planned<'s> {
+    fn with_columns(mut self) -> Self {
+        let fields = self.fields.iter().map(|(_, e)| e);
+        self.columns = reads(self.key.iter().chain(fields).chain(&self.prefer).chain(&self.condition));
+        self
+    }
+
+    /// Reads the key and the identifiers only, of rows that are known to be selected.
+    pub(crate) fn only_identity(mut self) -> Self {
+        self.fields.retain(|(field, _)| field.identifier);
+        (self.condition, self.prefer) = (None, None);
+        self.with_columns()
+    }
+
     /// Binds the expressions to the view's columns, in the order of their names, and checks the types of the results.
     pub(crate) fn bind(&self, file: &Schema) -> Result<Bound<'s>, ViewError> {
         let schema = self.schema(file);
@@ -58,7 +71,7 @@ impl<'s> Planned<'s> {
             key.push(bound);
         }
         let mut fields = Vec::with_capacity(self.fields.len());
-        for (expr, field) in self.fields.iter().zip(self.spec.mapping.fields()) {
+        for (field, expr) in &self.fields {
             let bound = bind(expr, format!("column `{}`", field.column))?;
             let named_in = || Use::Field(field.field.clone());
             let needs = if field.identifier {
@@ -69,7 +82,7 @@ impl<'s> Planned<'s> {
             let text =
                 field.identifier || !field.normalize.is_empty() || field.hash.is_some() || field.max_length.is_some();
             check(&bound.field, &field.column, named_in, text, needs)?;
-            fields.push((field, bound));
+            fields.push((*field, bound));
         }
         let prefer = match (&self.prefer, &self.spec.prefer) {
             (Some(expr), Some(prefer)) => {

@@ -13,10 +13,12 @@
 //!
 //! What does not belong here: writing the head, deciding what to send.
 
+mod digests;
 pub mod documents;
 mod error;
 pub mod names;
 mod state;
 
+pub use digests::D;
 pub use error::{Error, Result};
 pub use state::{SyncState, Touched};

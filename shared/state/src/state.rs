@@ -8,7 +8,7 @@ use driftless_history::HistoryFile;
 use driftless_model::{AckRow, AttrHash, KeyHash, Millis, RecordState};
 use driftless_objects::Objects;
 
-use crate::{Error, Result};
+use crate::{D, Result};
 
 /// What the residue and the log versions say, aggregated.
 #[derive(Clone, Debug, Default)]
@@ -64,37 +64,26 @@ impl<'a> SyncState<'a> {
         }
     }
 
-    /// D as two hashes a record, in key-hash order: the history's two hash columns ⊕ `states`.
+    /// The history file, opened, if there is one. Its footer is read once, whatever is then read of it.
+    pub async fn history(&self) -> Result<Option<HistoryFile<'a>>> {
+        match &self.head.history {
+            Some(h) => Ok(Some(HistoryFile::open(self.objects, &h.object).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// D as two hashes a record, in key-hash order: all of it in memory, for small lists and tests; [`D`] streams.
     ///
     /// # Errors
-    /// [`Error::Undefined`] if an uncertain row has no state: an uncertain record always has an entry (DL-3).
+    /// As [`D::next`].
     pub async fn d_digests(&self, states: &States) -> Result<Vec<(KeyHash, AttrHash)>> {
-        let base = match &self.head.history {
-            Some(h) => HistoryFile::open(self.objects, &h.object).await?.digests().await?,
-            None => Vec::new(),
-        };
-        let mut out = Vec::with_capacity(base.len() + states.len());
-        let mut undefined = 0;
-        let mut overlay = states.iter().peekable();
-        let push = |out: &mut Vec<_>, (k, (_, state)): (&KeyHash, &(_, Option<RecordState>))| {
-            out.extend(state.as_ref().map(|s| (*k, s.attr_hash)));
-        };
-        for (k, hash) in base {
-            while let Some(entry) = overlay.next_if(|(o, _)| **o < k) {
-                push(&mut out, entry);
-            }
-            if let Some(entry) = overlay.next_if(|(o, _)| **o == k) {
-                push(&mut out, entry);
-            } else if let Some(hash) = hash {
-                out.push((k, hash));
-            } else {
-                undefined += 1;
-            }
+        let history = self.history().await?;
+        let mut d = D::new(history.as_ref(), states, KeyHash(0), KeyHash(u128::MAX));
+        let mut all = Vec::new();
+        while let Some(more) = d.next().await? {
+            all.extend(more);
         }
-        for entry in overlay {
-            push(&mut out, entry);
-        }
-        if undefined > 0 { Err(Error::Undefined { count: undefined }) } else { Ok(out) }
+        Ok(all)
     }
 
     /// The rows of A that committed, unfolded runs changed, oldest to newest applied.

@@ -12,7 +12,7 @@ use driftless_deltalog::head::{ConfigStamp, Head, Names, Swap};
 use driftless_deltalog::registry::SyncEntry;
 use driftless_deltalog::{Deltalog, MemoryDeltalog};
 use driftless_fn_ingest::{Ingest, Taken};
-use driftless_model::{DatasetId, Millis, SnapshotOrder, SnapshotRef, SyncId};
+use driftless_model::{DatasetId, InTurn, Millis, SnapshotOrder, SnapshotRef, SyncId};
 use driftless_objects::{MemoryObjects, Objects};
 use driftless_snapshot::{HashKey, Limits};
 use driftless_state::names;
@@ -79,6 +79,7 @@ impl Dataset {
             tokens: Arc::new(CountingTokens::new(1)),
             hash_key: HashKey::new([7; 32]),
             limits: Limits::default(),
+            lanes: Arc::new(InTurn::cut_in(2)),
         };
         Self { ingest, objects, uploads: 0 }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use driftless_changeset::{Changes, merge_diff};
 use driftless_config::{FieldMapping, KeyColumns, Mapping, Selection};
-use driftless_model::{AttrHash, KeyHash, Millis, ObjectVersion, RecordKey};
+use driftless_model::{AttrHash, InTurn, KeyHash, Millis, ObjectVersion, RecordKey};
 use driftless_objects::MemoryObjects;
 use driftless_snapshot::{HashKey, Limits, Source, View, ViewSpec, digest};
 use futures::executor::block_on;
@@ -38,7 +38,8 @@ pub(crate) fn digests(file: &Path, specs: &[ViewSpec]) -> Vec<Digests> {
     let source = Source { objects: &objects, parts: &parts, limits: &limits };
     let erased = BTreeSet::new();
     let views: Vec<View<'_>> = specs.iter().map(|spec| View { spec, erased: &erased }).collect();
-    let read = block_on(digest(source, &views, &hash_key())).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let read = block_on(digest(source, &views, &hash_key(), &InTurn::cut_in(3)))
+        .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     let pairs = read.into_iter().map(|view| {
         let view = view.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         assert_eq!(view.report.invalid.len(), 0, "{}: every row is a record", file.display());

@@ -5,7 +5,7 @@ use super::{KeyColumns, Mapping, Prefer, Selection, Sync};
 
 /// The version of the recipe by which values are normalised and hashed. It grows when the same configuration and the same
 /// rows would give other attribute hashes.
-pub const RECIPE_VERSION: u32 = 1;
+pub const RECIPE_VERSION: u32 = 2;
 
 /// What decides which records there are and what is sent of them, in the order and form that is hashed.
 #[derive(Serialize)]

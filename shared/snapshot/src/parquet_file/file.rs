@@ -157,6 +157,16 @@ impl<'a> ParquetFile<'a> {
         self.metadata.row_groups().iter().filter_map(|g| u64::try_from(g.num_rows()).ok()).sum()
     }
 
+    /// Rows of each row group.
+    pub(crate) fn group_rows(&self) -> impl Iterator<Item = u64> {
+        self.metadata.row_groups().iter().map(|g| u64::try_from(g.num_rows()).unwrap_or(0))
+    }
+
+    /// About how many bytes of memory it takes while it is open.
+    pub(crate) fn held(&self) -> u64 {
+        self.tail.len() as u64 + 8 * (self.object.size - self.data_end)
+    }
+
     /// Bytes of the file, and how many of them had to be fetched: what was read with the footer is not read again.
     pub(crate) async fn bytes(&self, range: core::ops::Range<u64>) -> Result<(Bytes, u64), SnapshotError> {
         let tail_start = self.object.size - self.tail.len() as u64;

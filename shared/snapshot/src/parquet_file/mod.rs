@@ -17,4 +17,4 @@ mod schema;
 mod thrift;
 
 pub(crate) use file::ParquetFile;
-pub(crate) use scan::Scan;
+pub(crate) use scan::{Batch, Group, Scan};

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups, RowSelection};
 use parquet::column::page::PageIterator;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
@@ -16,10 +16,13 @@ use crate::{Cause, Limits, SnapshotError};
 /// One row group being read: a decoder for each column, and the chunks that feed it.
 pub(crate) struct RowGroup {
     pub(crate) index: usize,
+    /// Rows that are read.
     pub(crate) rows: u64,
+    /// The places of these rows; `None` if all are read.
+    wanted: Option<Vec<u32>>,
     /// Rows decoded so far.
     pub(crate) emitted: u64,
-    pub(crate) batch_rows: u64,
+    batch_rows: u64,
     columns: Vec<Column>,
     pub(crate) chunks: Vec<Chunk>,
 }
@@ -60,10 +63,12 @@ impl RowGroups for Source<'_> {
 }
 
 impl RowGroup {
-    /// Checks what the footer says of the columns, and builds their decoders.
+    /// Checks what the footer says of the columns, and builds their decoders: for all rows, or for the `wanted` ones, which
+    /// are places within the row group, in order.
     pub(crate) fn open(
         file: &ParquetFile<'_>,
         index: usize,
+        wanted: Option<&[u32]>,
         columns: &SchemaRef,
         limits: &Limits,
     ) -> Result<Self, SnapshotError> {
@@ -103,7 +108,8 @@ impl RowGroup {
             };
             let size = usize::try_from(batch_rows).unwrap_or(1);
             let decoder = catch_unwind(AssertUnwindSafe(|| {
-                ParquetRecordBatchReader::try_new_with_row_groups(&root.levels, &source, size, None)
+                let selection = wanted.map(|wanted| selection(wanted, source.rows));
+                ParquetRecordBatchReader::try_new_with_row_groups(&root.levels, &source, size, selection)
             }));
             let decoder = match decoder {
                 Ok(Ok(decoder)) => decoder,
@@ -115,12 +121,28 @@ impl RowGroup {
             };
             decoders.push(Column { name: name.clone(), decoder, chunks: span });
         }
-        Ok(Self { index, rows, emitted: 0, batch_rows, columns: decoders, chunks })
+        let rows = wanted.map_or(rows, |wanted| wanted.len() as u64);
+        let wanted = wanted.map(<[u32]>::to_vec);
+        Ok(Self { index, rows, wanted, emitted: 0, batch_rows, columns: decoders, chunks })
     }
 
-    /// Rows up to which the next batch goes.
-    pub(crate) fn next_row(&self) -> u64 {
+    /// How many rows are read when the next batch is.
+    fn next_emitted(&self) -> u64 {
         (self.emitted + self.batch_rows).min(self.rows)
+    }
+
+    /// The row of the row group up to which the next batch goes.
+    pub(crate) fn next_row(&self) -> u64 {
+        let Some(wanted) = &self.wanted else { return self.next_emitted() };
+        let last = usize::try_from(self.next_emitted()).ok().and_then(|n| wanted.get(n.checked_sub(1)?));
+        last.map_or(0, |last| u64::from(*last) + 1)
+    }
+
+    /// The place in the row group of the first row of the next batch.
+    pub(crate) fn first_row(&self) -> u32 {
+        let first = usize::try_from(self.emitted).unwrap_or(usize::MAX);
+        let Some(wanted) = &self.wanted else { return u32::try_from(first).unwrap_or(u32::MAX) };
+        wanted.get(first).copied().unwrap_or(u32::MAX)
     }
 
     /// True when the next batch can be decoded without another byte.
@@ -135,7 +157,7 @@ impl RowGroup {
 
     /// Decodes the next batch, each column apart, so that an error or a panic is known to be that column's.
     pub(crate) fn decode(&mut self, file: &ParquetFile<'_>, schema: &SchemaRef) -> Result<RecordBatch, SnapshotError> {
-        let rows = usize::try_from(self.next_row() - self.emitted).unwrap_or(0);
+        let rows = usize::try_from(self.next_emitted() - self.emitted).unwrap_or(0);
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for column in &mut self.columns {
             let decoded = catch_unwind(AssertUnwindSafe(|| column.decoder.next()));
@@ -159,6 +181,14 @@ impl RowGroup {
         RecordBatch::try_new(Arc::clone(schema), arrays)
             .map_err(|e| refused(file, self.index, None, Cause::Decode(e.to_string())))
     }
+}
+
+/// Rows of a row group as runs. Rows beyond its end are left out.
+fn selection(wanted: &[u32], rows: usize) -> RowSelection {
+    let place = |row: &u32| usize::try_from(*row).unwrap_or(usize::MAX);
+    let runs = wanted.chunk_by(|a, b| a.checked_add(1) == Some(*b));
+    let runs = runs.filter_map(|run| Some(place(run.first()?)..(place(run.last()?) + 1).min(rows)));
+    RowSelection::from_consecutive_ranges(runs.filter(|run| run.start < run.end), rows)
 }
 
 pub(crate) fn refused(file: &ParquetFile<'_>, row_group: usize, column: Option<&str>, cause: Cause) -> SnapshotError {

@@ -21,7 +21,24 @@ const WINDOW: (u64, u64) = (128 << 10, 8 << 20);
 /// Row groups that are open at once, at most: each has its decoders.
 const MAX_OPEN: usize = 32;
 
-/// Reads the rows of some columns of a file, batch by batch, in the order of the file.
+/// Some rows of a file, one after the other.
+pub(crate) struct Batch {
+    pub(crate) row_group: usize,
+    /// The place of the first row within the row group.
+    pub(crate) first_row: u32,
+    pub(crate) rows: RecordBatch,
+}
+
+/// A row group to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Group {
+    /// Its number.
+    pub(crate) index: usize,
+    /// The places of the rows that are wanted, in order; `None`: all.
+    pub(crate) rows: Option<Vec<u32>>,
+}
+
+/// Reads the rows of some columns of some row groups, batch by batch, in the order of the file.
 ///
 /// While one batch is being worked on, the bytes of the next ones are on their way: the requests that are under way are
 /// polled before every batch, and the next row groups are begun when all of the ones before have been asked for.
@@ -32,7 +49,8 @@ pub(crate) struct Scan<'f, 'a> {
     window: u64,
     /// The row group that is being decoded, then those that are read ahead.
     open: VecDeque<RowGroup>,
-    next_group: usize,
+    /// The row groups that are not open yet.
+    next: std::vec::IntoIter<Group>,
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Fetched> + Send + 'f>>>,
     /// Bytes fetched so far.
     pub(crate) fetched: u64,
@@ -45,7 +63,7 @@ struct Fetched {
 
 impl<'f, 'a> Scan<'f, 'a> {
     /// Reads the columns called `names`, which must be columns of the file, in that order.
-    pub(crate) fn new(file: &'f ParquetFile<'a>, names: &[String], limits: &'f Limits) -> Self {
+    pub(crate) fn new(file: &'f ParquetFile<'a>, groups: Vec<Group>, names: &[String], limits: &'f Limits) -> Self {
         let roots: Vec<_> = names.iter().filter_map(|n| file.root(n)).collect();
         let fields: Vec<_> = roots.iter().map(|r| Arc::clone(&r.field)).collect();
         let leaves: usize = roots.iter().map(|r| r.leaves.len()).sum();
@@ -56,7 +74,7 @@ impl<'f, 'a> Scan<'f, 'a> {
             limits,
             window,
             open: VecDeque::new(),
-            next_group: 0,
+            next: groups.into_iter(),
             under_way: FuturesUnordered::new(),
             fetched: 0,
         }
@@ -67,8 +85,8 @@ impl<'f, 'a> Scan<'f, 'a> {
         &self.schema
     }
 
-    /// The next batch with the number of its row group, or `None` after the last.
-    pub(crate) async fn next(&mut self) -> Result<Option<(usize, RecordBatch)>, SnapshotError> {
+    /// The next batch, or `None` after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<Batch>, SnapshotError> {
         loop {
             while self.open.pop_front_if(|group| group.emitted == group.rows).is_some() {}
             if self.open.is_empty() && !self.open_next()? {
@@ -84,8 +102,9 @@ impl<'f, 'a> Scan<'f, 'a> {
                     yield_now().await;
                 }
                 if let Some(group) = self.open.front_mut() {
-                    let batch = group.decode(self.file, &self.schema)?;
-                    return Ok(Some((group.index, batch)));
+                    let first_row = group.first_row();
+                    let rows = group.decode(self.file, &self.schema)?;
+                    return Ok(Some(Batch { row_group: group.index, first_row, rows }));
                 }
             }
             let Some(fetched) = self.under_way.next().await else {
@@ -100,13 +119,20 @@ impl<'f, 'a> Scan<'f, 'a> {
 
     /// Opens the next row group that has rows.
     fn open_next(&mut self) -> Result<bool, SnapshotError> {
-        while let Some(group) = self.file.metadata.row_groups().get(self.next_group) {
-            if group.num_rows() > 0 {
-                self.open.push_back(RowGroup::open(self.file, self.next_group, &self.schema, self.limits)?);
-                self.next_group += 1;
+        let groups = self.file.metadata.row_groups();
+        // Peeked at first: one that cannot be opened is met again when its turn comes.
+        while let Some(Group { index, rows }) = self.next.as_slice().first() {
+            let any = rows.as_ref().is_none_or(|rows| !rows.is_empty());
+            let opened = if any && groups.get(*index).is_some_and(|group| group.num_rows() > 0) {
+                Some(RowGroup::open(self.file, *index, rows.as_deref(), &self.schema, self.limits)?)
+            } else {
+                None
+            };
+            self.next.next();
+            if let Some(opened) = opened {
+                self.open.push_back(opened);
                 return Ok(true);
             }
-            self.next_group += 1;
         }
         Ok(false)
     }

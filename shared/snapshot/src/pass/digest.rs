@@ -1,24 +1,18 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use arrow::datatypes::Schema;
-use driftless_model::{AttrHash, InvalidReason, KeyHash};
+use arrow::datatypes::{Schema, SchemaRef};
+use driftless_model::{InvalidReason, KeyHash, Lanes, Task, in_lanes};
 
-use super::entries::{Entries, Winner};
-use super::files::{Files, Source, located, unreadable};
+use super::entries::{Digests, Entries, Winner};
+use super::files::{First, Place, Source, Stretch, Survey, located, scan, unreadable};
 use super::prefer::{Contest, decide};
 use super::report::{Refused, Report};
 use super::rows::{Row, RowReader};
+use crate::parquet_file::Batch;
+use crate::sql::Evaluated;
 use crate::view::{Bound, plan};
-use crate::{HashKey, SnapshotError, ViewError, ViewSpec};
-
-/// What the join with D needs of one record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Digest {
-    /// The record.
-    pub key_hash: KeyHash,
-    /// What it holds.
-    pub attr_hash: AttrHash,
-}
+use crate::{HashKey, Limits, SnapshotError, ViewError, ViewSpec};
 
 /// One sync's demand on a pass.
 #[derive(Clone, Copy, Debug)]
@@ -33,121 +27,235 @@ pub struct View<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digested {
     /// One for each valid record, in key-hash order; each key once.
-    pub rows: Vec<Digest>,
+    pub rows: Digests,
     /// What was found on the way.
     pub report: Report,
 }
 
 /// Reads a snapshot once for several syncs of its dataset.
 ///
-/// The result depends on the values only: not on the order of rows, columns, row groups or files, nor on encodings. Holds
-/// 40 bytes for each selected row (as much again for each further identifier, and 64 for each key that `prefer` must
-/// decide) beside a bounded read buffer. Repeatable.
+/// The row groups are dealt to `lanes`, each of which decodes and hashes its own. The result depends on the values only: not
+/// on the number of lanes, nor on the order of rows, columns, row groups or files, nor on encodings. Holds 28 bytes for each
+/// selected row (12 more for each identifier that another record may carry too, and 64 for each key that `prefer` must
+/// decide) beside a bounded read buffer a lane. Repeatable.
 ///
 /// # Errors
-/// The outer error is the snapshot's: nothing can be said for any sync. An inner error is that sync's alone.
+/// The outer error is the snapshot's: nothing can be said for any sync. An inner error is that sync's alone. Of several the
+/// first in the order of files and row groups is reported.
 pub async fn digest(
     source: Source<'_>,
     views: &[View<'_>],
     key: &HashKey,
+    lanes: &dyn Lanes,
 ) -> Result<Vec<Result<Digested, ViewError>>, SnapshotError> {
-    let mut passes: Vec<Pass<'_>> = views.iter().map(|view| Pass::new(*view, key)).collect();
-    let mut files = Files::new(source)?;
-    while passes.iter().any(|p| p.failed.is_none())
-        && let Some(file) = files.next().await?
-    {
-        let schema = file.schema();
-        let mut columns = BTreeSet::new();
-        for pass in &mut passes {
-            columns.extend(pass.open(&schema, |e| unreadable(&file, e)));
+    let survey = Survey::of(source).await?;
+    let shares = survey.deal(lanes.count());
+    let limits = survey.lane_limits(shares.len());
+    let errors = Errors::new(views.len());
+    let tasks = shares.iter().map(|share| {
+        let passes = views.iter().map(|view| Pass::new(*view, key, survey.rows())).collect();
+        let lane = Lane { survey: &survey, limits: &limits, errors: &errors, passes };
+        let task: Task<'_, _> = Box::pin(lane.run(share));
+        task
+    });
+    let tasks = tasks.collect();
+    let done = in_lanes(lanes, tasks).await;
+    let mut passes: Vec<Merged<'_>> = views.iter().map(|view| Merged::new(*view)).collect();
+    let mut refused: Option<(Place, SnapshotError)> = None;
+    for (lane, error) in done {
+        passes.iter_mut().zip(lane).for_each(|(merged, pass)| merged.absorb(pass));
+        refused = refused.into_iter().chain(error).min_by_key(|(place, _)| *place);
+    }
+    if let Some((place, error)) = refused {
+        // Where every view has failed before, nobody would have read so far.
+        let last = passes.iter().map(|p| p.failed.as_ref().map_or(Place::NOWHERE, |(at, _)| *at)).max();
+        if last.is_none_or(|last| place <= last) {
+            return Err(error);
         }
-        let mut scan = files.scan(&file, &columns);
-        for pass in &mut passes {
-            pass.project(scan.schema());
-        }
-        while passes.iter().any(|p| p.failed.is_none())
-            && let Some((row_group, batch)) = scan.next().await?
-        {
-            for pass in &mut passes {
-                pass.read(&batch, |e| located(e, &file, row_group));
-            }
-        }
-        files.fetched += scan.fetched;
     }
     let mut digested = Vec::with_capacity(passes.len());
     for pass in passes {
-        digested.push(pass.finish(&mut files, key).await?);
+        digested.push(pass.finish(&survey, key, lanes).await?);
     }
     for pass in digested.iter_mut().flatten() {
-        pass.report.bytes_read = files.fetched;
+        pass.report.bytes_read = survey.fetched();
     }
     Ok(digested)
 }
 
-/// One view on its way through the files.
+/// Where the lanes have met errors first: what lies behind them need not be read.
+struct Errors {
+    snapshot: First,
+    views: Vec<First>,
+}
+
+impl Errors {
+    fn new(views: usize) -> Self {
+        Self { snapshot: First::default(), views: (0..views).map(|_| First::default()).collect() }
+    }
+
+    /// True if nobody needs what is at this place: the snapshot or every view has failed before it.
+    fn precede(&self, place: Place) -> bool {
+        self.snapshot.place() < place || self.views.iter().all(|view| view.place() < place)
+    }
+
+    /// True if every view has failed at this place or before it.
+    fn nobody_reads(&self, place: Place) -> bool {
+        self.views.iter().all(|view| view.place() <= place)
+    }
+}
+
+/// One lane: its own decoders and its own rows of every view.
+struct Lane<'s, 'a, 'v> {
+    survey: &'s Survey<'a>,
+    limits: &'s Limits,
+    errors: &'s Errors,
+    passes: Vec<Pass<'v>>,
+}
+
+impl<'v> Lane<'_, '_, 'v> {
+    async fn run(mut self, share: &[Stretch]) -> (Vec<Pass<'v>>, Option<(Place, SnapshotError)>) {
+        let mut place = Place::file(0);
+        let read = self.read(share, &mut place).await;
+        if read.is_err() {
+            self.errors.snapshot.meet(place);
+        }
+        (self.passes, read.err().map(|e| (place, e)))
+    }
+
+    async fn read(&mut self, share: &[Stretch], place: &mut Place) -> Result<(), SnapshotError> {
+        for stretch in share {
+            *place = Place::file(stretch.file);
+            if self.errors.precede(*place) {
+                return Ok(());
+            }
+            let file = self.survey.open(stretch.file).await?;
+            let schema = file.schema();
+            let mut columns = BTreeSet::new();
+            for (pass, met) in self.passes.iter_mut().zip(&self.errors.views) {
+                columns.extend(pass.open(&schema, |e| unreadable(&file, e)).iter().cloned());
+                pass.fail_at(*place, met);
+            }
+            if self.errors.nobody_reads(*place) {
+                continue;
+            }
+            let mut scan = scan(&file, stretch.whole(), &columns, self.limits);
+            for pass in &mut self.passes {
+                pass.project(scan.schema());
+            }
+            let mut next = stretch.groups.first().copied().unwrap_or(0);
+            loop {
+                // An error of the scan names its row group; the one that is being read is the best we know without it.
+                *place = Place::group(stretch.file, next);
+                let batch = scan.next().await.map_err(|e| {
+                    *place = Place::group(stretch.file, e.row_group().unwrap_or(next));
+                    e
+                });
+                let Some(batch) = batch? else { break };
+                next = batch.row_group;
+                *place = Place::group(stretch.file, next);
+                if self.errors.precede(*place) || self.errors.nobody_reads(*place) {
+                    break;
+                }
+                let first_row = self.survey.first_row(stretch.file, next).saturating_add(batch.first_row);
+                for (pass, met) in self.passes.iter_mut().zip(&self.errors.views) {
+                    pass.read(&batch, first_row, |e| located(e, &file, batch.row_group));
+                    pass.fail_at(*place, met);
+                }
+            }
+            self.survey.count(scan.fetched);
+        }
+        Ok(())
+    }
+}
+
+/// One view on its way through the files of one lane.
 struct Pass<'v> {
     view: View<'v>,
     reader: RowReader,
-    /// For the current file: the bound expressions, and their columns in the batches.
-    bound: Option<(Bound<'v>, Vec<String>, Vec<usize>)>,
+    /// For files of one schema: the bound expressions, their columns, and where these are in the batches.
+    bound: Option<(SchemaRef, Bound<'v>, Vec<String>, Vec<usize>)>,
+    found: Found,
+    failed: Option<ViewError>,
+    failed_at: Place,
+}
+
+/// What a view has found.
+struct Found {
     entries: Entries,
     /// Kept apart only where a refused row may win over a valid one.
     invalid: Vec<(KeyHash, InvalidReason)>,
     refused: Refused,
     report: Report,
-    failed: Option<ViewError>,
+}
+
+impl Found {
+    fn new(rows: u64) -> Self {
+        Self {
+            entries: Entries::new(rows),
+            invalid: Vec::new(),
+            refused: Refused::default(),
+            report: Report::default(),
+        }
+    }
 }
 
 impl<'v> Pass<'v> {
-    fn new(view: View<'v>, key: &HashKey) -> Self {
+    fn new(view: View<'v>, key: &HashKey, rows: u64) -> Self {
         Self {
             view,
             reader: RowReader::new(view.spec, key),
             bound: None,
-            entries: Entries::default(),
-            invalid: Vec::new(),
-            refused: Refused::default(),
-            report: Report::default(),
+            found: Found::new(rows),
             failed: None,
+            failed_at: Place::NOWHERE,
         }
     }
 
     /// Plans the view for a file and returns the columns it reads.
-    fn open(&mut self, schema: &Schema, explain: impl FnOnce(ViewError) -> ViewError) -> Vec<String> {
+    fn open(&mut self, schema: &SchemaRef, explain: impl FnOnce(ViewError) -> ViewError) -> &[String] {
         if self.failed.is_some() {
-            return Vec::new();
+            return &[];
         }
-        let planned = plan(self.view.spec, schema).and_then(|p| Ok((p.bind(schema)?, p.columns)));
-        match planned {
-            Ok((bound, columns)) => {
-                let columns: Vec<String> = columns.into_iter().collect();
-                self.bound = Some((bound, columns.clone(), Vec::new()));
-                columns
-            }
-            Err(e) => {
-                self.failed = Some(explain(e));
-                Vec::new()
+        let known = self.bound.as_ref().is_some_and(|(known, ..)| Arc::ptr_eq(known, schema) || known == schema);
+        if !known {
+            match plan(self.view.spec, schema).and_then(|p| Ok((p.bind(schema)?, p.columns))) {
+                Ok((bound, columns)) => {
+                    self.bound = Some((Arc::clone(schema), bound, columns.into_iter().collect(), Vec::new()));
+                }
+                Err(e) => {
+                    self.failed = Some(explain(e));
+                    return &[];
+                }
             }
         }
+        self.bound.as_ref().map_or(&[], |(_, _, columns, _)| columns)
     }
 
     fn project(&mut self, batches: &Schema) {
-        if let Some((_, columns, indices)) = &mut self.bound {
+        if let Some((_, _, columns, indices)) = &mut self.bound {
             *indices = columns.iter().filter_map(|c| batches.index_of(c).ok()).collect();
         }
     }
 
-    fn read(&mut self, batch: &arrow::array::RecordBatch, explain: impl FnOnce(crate::sql::Evaluated) -> ViewError) {
-        let Some((bound, _, indices)) = &self.bound else { return };
+    /// Notes where the view has failed, if it just has.
+    fn fail_at(&mut self, place: Place, met: &First) {
+        if self.failed.is_some() && self.failed_at == Place::NOWHERE {
+            self.failed_at = place;
+            met.meet(place);
+        }
+    }
+
+    fn read(&mut self, batch: &Batch, first_row: u32, explain: impl FnOnce(Evaluated) -> ViewError) {
+        let Some((_, bound, _, indices)) = &self.bound else { return };
         if self.failed.is_some() {
             return;
         }
         let prefers = self.view.spec.prefer.is_some();
-        let (entries, report) = (&mut self.entries, &mut self.report);
-        let (refused, invalid) = (&mut self.refused, &mut self.invalid);
-        report.rows_read += batch.num_rows() as u64;
-        let read = super::rows::project(batch, indices).and_then(|batch| {
-            self.reader.read(bound, &batch, self.view.erased, |_, row| {
+        let Found { entries, invalid, refused, report } = &mut self.found;
+        report.rows_read += batch.rows.num_rows() as u64;
+        let read = super::rows::project(&batch.rows, indices).and_then(|batch| {
+            self.reader.read(bound, &batch, self.view.erased, |selected, at, row| {
                 report.selected += 1;
                 match row {
                     Row::Erased => report.erased += 1,
@@ -157,7 +265,11 @@ impl<'v> Pass<'v> {
                     }
                     Row::Invalid(key, reason) if prefers => invalid.push((key, reason)),
                     Row::Invalid(key, reason) => refused.add(reason, Some(key)),
-                    Row::Valid(key, attr, ids) => entries.push(key, attr, ids),
+                    Row::Valid(key, attr, ids) => {
+                        let row = first_row.saturating_add(selected.position(at));
+                        entries.push(key, attr, row);
+                        ids.iter().for_each(|id| entries.identify(*id, row));
+                    }
                 }
             })
         });
@@ -165,52 +277,81 @@ impl<'v> Pass<'v> {
             self.failed = Some(explain(e));
         }
     }
+}
+
+/// What all lanes have found for one view.
+struct Merged<'v> {
+    view: View<'v>,
+    found: Option<Found>,
+    failed: Option<(Place, ViewError)>,
+}
+
+impl<'v> Merged<'v> {
+    fn new(view: View<'v>) -> Self {
+        Self { view, found: None, failed: None }
+    }
+
+    fn absorb(&mut self, pass: Pass<'v>) {
+        let failed = pass.failed.map(|e| (pass.failed_at, e));
+        self.failed = self.failed.take().into_iter().chain(failed).min_by_key(|(place, _)| *place);
+        match &mut self.found {
+            None => self.found = Some(pass.found),
+            Some(found) => {
+                found.entries.absorb(pass.found.entries);
+                found.invalid.extend(pass.found.invalid);
+                found.refused.absorb(pass.found.refused);
+                found.report.absorb(&pass.found.report);
+            }
+        }
+    }
 
     async fn finish(
-        mut self,
-        files: &mut Files<'_>,
+        self,
+        survey: &Survey<'_>,
         key: &HashKey,
+        lanes: &dyn Lanes,
     ) -> Result<Result<Digested, ViewError>, SnapshotError> {
-        if let Some(e) = self.failed {
+        if let Some((_, e)) = self.failed {
             return Ok(Err(e));
         }
-        self.entries.sort();
-        let mut contest = self.contest();
-        if !contest.is_empty()
-            && let Err(e) = decide(files, self.view, key, &mut contest).await?
-        {
-            return Ok(Err(e));
-        }
+        let Found { mut entries, mut invalid, mut refused, mut report } = self.found.unwrap_or_else(|| Found::new(0));
+        let mut contest = Contest::default();
         let mut lost = 0;
-        for rows in self.invalid.chunk_by(|a, b| a.0 == b.0) {
-            let (key, reason) = rows[0];
-            if !contest.has(key) {
-                self.refused.add(reason, Some(key));
-            } else if self.entries.has(key) {
-                lost += rows.len() as u64;
-            } else {
-                // A key that only refused rows have: one of them is the record.
-                lost += rows.len() as u64 - 1;
-                if let Some(Winner::Invalid(reason)) = contest.winner(key) {
-                    self.refused.add(reason, Some(key));
+        if self.view.spec.prefer.is_some() {
+            entries.sort(lanes).await;
+            invalid.sort_unstable();
+            contest = contested(&entries, &invalid);
+            if !contest.is_empty()
+                && let Err(e) = decide(survey, self.view, key, lanes, &mut contest).await?
+            {
+                return Ok(Err(e));
+            }
+            for rows in invalid.chunk_by(|a, b| a.0 == b.0) {
+                let (key, reason) = rows[0];
+                if !contest.has(key) {
+                    refused.add(reason, Some(key));
+                } else if entries.has(key) {
+                    lost += rows.len() as u64;
+                } else {
+                    // A key that only refused rows have: one of them is the record.
+                    lost += rows.len() as u64 - 1;
+                    if let Some(Winner::Invalid(reason)) = contest.winner(key) {
+                        refused.add(reason, Some(key));
+                    }
                 }
             }
         }
-        self.report.duplicate_keys = lost + self.entries.elect(|key| contest.winner(key), &mut self.refused);
-        let rows = self.entries.digests(self.reader.identifiers, &mut self.refused);
-        self.report.invalid = self.refused.finish();
-        Ok(Ok(Digested { rows, report: self.report }))
+        report.duplicate_keys = lost + entries.elect(lanes, &|key| contest.winner(key), &mut refused).await;
+        let rows = entries.digests(Arc::clone(survey.layout()), lanes, &mut refused).await;
+        report.invalid = refused.finish();
+        Ok(Ok(Digested { rows, report }))
     }
+}
 
-    /// The keys for which `prefer` decides: more than one row has them, and not all are the same.
-    fn contest(&mut self) -> Contest {
-        if self.view.spec.prefer.is_none() {
-            return Contest::default();
-        }
-        let mut keys: Vec<KeyHash> = self.entries.contested().collect();
-        self.invalid.sort_unstable();
-        keys.extend(self.invalid.windows(2).filter(|w| w[0].0 == w[1].0).map(|w| w[0].0));
-        keys.extend(self.invalid.iter().map(|(key, _)| *key).filter(|key| self.entries.has(*key)));
-        Contest::new(keys)
-    }
+/// The keys for which `prefer` decides: more than one row has them, and not all are the same. Both sorted.
+fn contested(entries: &Entries, invalid: &[(KeyHash, InvalidReason)]) -> Contest {
+    let mut keys = entries.contested();
+    keys.extend(invalid.windows(2).filter(|w| w[0].0 == w[1].0).map(|w| w[0].0));
+    keys.extend(invalid.iter().map(|(key, _)| *key).filter(|key| entries.has(*key)));
+    Contest::new(keys)
 }

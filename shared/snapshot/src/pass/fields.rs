@@ -2,16 +2,15 @@ use std::borrow::Cow;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use driftless_config::{FieldMapping, VendorHash};
-use driftless_model::{Identifier, IdentifierSet, InvalidReason, RecordKey};
+use driftless_model::{AttrHash, Identifier, IdentifierSet, InvalidReason, RecordKey};
 use md5::{Digest, Md5};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
-use crate::HashKey;
 use crate::keyed::RecordHasher;
 use crate::normalize::normalize;
 use crate::sql::Evaluated;
-use crate::value::{Column, Scalar, text_encoding};
+use crate::value::{Column, Scalar};
 use crate::view::Bound;
 
 /// Evaluates the key columns of a batch.
@@ -22,12 +21,6 @@ pub(super) fn keys(view: &Bound<'_>, batch: &RecordBatch) -> Result<Vec<ArrayRef
 /// Evaluates the mapped columns of a batch.
 pub(super) fn fields(view: &Bound<'_>, batch: &RecordBatch) -> Result<Vec<ArrayRef>, Evaluated> {
     view.fields.iter().map(|(_, e)| e.evaluate(batch)).collect()
-}
-
-fn value_hash(key: &HashKey, value: &Scalar<'_>) -> u64 {
-    let mut buffer = Vec::new();
-    value.encode(&mut buffer);
-    key.value_hash(&buffer)
 }
 
 /// Reads keys, row by row.
@@ -72,7 +65,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// Reads the mapped fields, column by column or row by row.
+/// Reads the mapped fields, row by row.
 pub(super) struct Fields<'a> {
     fields: Vec<Field<'a>>,
 }
@@ -83,7 +76,7 @@ struct Field<'a> {
 }
 
 /// A field's value in one row, after `normalize`.
-enum Normalized<'a> {
+pub(super) enum Normalized<'a> {
     /// As the column has it.
     Same,
     Null,
@@ -98,77 +91,40 @@ impl<'a> Fields<'a> {
         Self { fields: fields.collect() }
     }
 
-    /// Hashes the values of one field for all rows; calls `refuse` with the rows whose value is refused, and `identify`
-    /// with the rows and texts of an identifier.
-    pub(super) fn hash(
-        &self,
-        field: usize,
-        rows: usize,
-        key: &HashKey,
-        out: &mut Vec<u64>,
-        mut refuse: impl FnMut(usize, InvalidReason),
-        mut identify: impl FnMut(usize, &str),
-    ) {
-        let field = &self.fields[field];
-        let (mut buffer, mut text) = (Vec::new(), String::new());
-        let null = value_hash(key, &Scalar::Null);
-        out.clear();
-        for row in 0..rows {
-            buffer.clear();
-            match field.normalized(row) {
-                Err(reason) => {
-                    refuse(row, reason);
-                    out.push(null);
-                }
-                Ok(Normalized::Null) => out.push(null),
-                Ok(Normalized::Text(text)) => {
-                    text_encoding(&text, &mut buffer);
-                    out.push(key.value_hash(&buffer));
-                    if field.mapping.identifier && !text.is_empty() {
-                        identify(row, &text);
-                    }
-                }
-                Ok(Normalized::Same) => {
-                    field.column.encode(row, &mut buffer);
-                    out.push(key.value_hash(&buffer));
-                    if field.mapping.identifier
-                        && let Some(scalar) = field.column.scalar(row)
-                    {
-                        text.clear();
-                        scalar.write_text(&mut text);
-                        if !text.is_empty() {
-                            identify(row, &text);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// The number of fields.
-    pub(super) fn len(&self) -> usize {
-        self.fields.len()
-    }
-
     /// The attribute hash of one row, unless a value is refused.
-    pub(super) fn attr_hash(
-        &self,
-        row: usize,
-        key: &HashKey,
-        hasher: &mut RecordHasher,
-    ) -> Option<driftless_model::AttrHash> {
-        let mut buffer = Vec::new();
-        let mut values = Vec::with_capacity(self.fields.len());
-        for field in &self.fields {
-            buffer.clear();
+    pub(super) fn attr_hash(&self, row: usize, hasher: &RecordHasher) -> Option<AttrHash> {
+        let mut words = Vec::new();
+        let mut sum = 0_u128;
+        for (number, field) in self.fields.iter().enumerate() {
+            words.clear();
             match field.normalized(row).ok()? {
-                Normalized::Null => Scalar::Null.encode(&mut buffer),
-                Normalized::Text(text) => Scalar::Text(&text).encode(&mut buffer),
-                Normalized::Same => field.column.encode(row, &mut buffer),
+                Normalized::Null => Scalar::Null.encode(&mut words),
+                Normalized::Text(text) => Scalar::Text(&text).encode(&mut words),
+                Normalized::Same => field.column.encode(row, &mut words),
             }
-            values.push(key.value_hash(&buffer));
+            sum = sum.wrapping_add(hasher.field(number)?.encoded(&words));
         }
-        Some(hasher.hash(values.into_iter()))
+        Some(hasher.finish(sum))
+    }
+
+    /// The identifiers of one row, as they are sent. `None` if a value is refused.
+    pub(super) fn identifiers(&self, row: usize) -> Option<IdentifierSet> {
+        let mut identifiers = IdentifierSet::new();
+        for field in self.fields.iter().filter(|f| f.mapping.identifier) {
+            let text = match field.normalized(row).ok()? {
+                Normalized::Null => continue,
+                Normalized::Text(text) => text,
+                Normalized::Same => match field.column.scalar(row)? {
+                    Scalar::Text(text) => Cow::Borrowed(text),
+                    other => Cow::Owned(other.text()),
+                },
+            };
+            if !text.is_empty() {
+                let sent = field.mapping.hash.map_or_else(|| text.to_string(), |hash| vendor(hash, &text));
+                identifiers.insert(Identifier::new(field.mapping.field.as_str(), sent));
+            }
+        }
+        Some(identifiers)
     }
 
     /// One row as it is sent: all fields, and the identifiers among them that have a value. `None` if one is refused.
@@ -194,30 +150,36 @@ impl<'a> Fields<'a> {
 
 impl<'a> Field<'a> {
     fn normalized(&self, row: usize) -> Result<Normalized<'a>, InvalidReason> {
-        if self.mapping.normalize.is_empty() && self.mapping.max_length.is_none() {
-            return Ok(Normalized::Same);
-        }
-        let Some(value) = self.column.scalar(row) else { return Ok(Normalized::Same) };
-        if value.is_null() {
-            return Ok(Normalized::Null);
-        }
-        let text = match value {
-            Scalar::Text(text) => Cow::Borrowed(text),
-            other => Cow::Owned(other.text()),
-        };
-        let normalized = match text {
-            Cow::Borrowed(text) => normalize(text, &self.mapping.normalize)?,
-            Cow::Owned(text) => normalize(&text, &self.mapping.normalize)?.map(|t| Cow::Owned(t.into_owned())),
-        };
-        let Some(text) = normalized else { return Ok(Normalized::Null) };
-        let limit = self.mapping.max_length.and_then(|m| usize::try_from(m).ok());
-        // A character takes at least a byte.
-        if limit.is_some_and(|limit| text.len() > limit && text.chars().count() > limit) {
-            return Err(InvalidReason::Oversized);
-        }
-        // A length alone does not make a number a text.
-        Ok(if self.mapping.normalize.is_empty() { Normalized::Same } else { Normalized::Text(text) })
+        // Only values that are not nested are normalised.
+        self.column.scalar(row).map_or(Ok(Normalized::Same), |value| normalized(self.mapping, value))
     }
+}
+
+/// Applies a mapping's `normalize` and `max_length` to one value.
+#[inline]
+pub(super) fn normalized<'a>(mapping: &FieldMapping, value: Scalar<'a>) -> Result<Normalized<'a>, InvalidReason> {
+    if mapping.normalize.is_empty() && mapping.max_length.is_none() {
+        return Ok(Normalized::Same);
+    }
+    if value.is_null() {
+        return Ok(Normalized::Null);
+    }
+    let text = match value {
+        Scalar::Text(text) => Cow::Borrowed(text),
+        other => Cow::Owned(other.text()),
+    };
+    let normalized = match text {
+        Cow::Borrowed(text) => normalize(text, &mapping.normalize)?,
+        Cow::Owned(text) => normalize(&text, &mapping.normalize)?.map(|t| Cow::Owned(t.into_owned())),
+    };
+    let Some(text) = normalized else { return Ok(Normalized::Null) };
+    let limit = mapping.max_length.and_then(|m| usize::try_from(m).ok());
+    // A character takes at least a byte.
+    if limit.is_some_and(|limit| text.len() > limit && text.chars().count() > limit) {
+        return Err(InvalidReason::Oversized);
+    }
+    // A length alone does not make a number a text.
+    Ok(if mapping.normalize.is_empty() { Normalized::Same } else { Normalized::Text(text) })
 }
 
 /// Lower-case hex of the hash of a text's UTF-8 bytes.

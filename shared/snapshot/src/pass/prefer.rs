@@ -1,14 +1,14 @@
 use core::cmp::Ordering;
 use driftless_config::PreferOrder;
-use driftless_model::KeyHash;
+use driftless_model::{KeyHash, Lanes, Task, in_lanes};
 
 use super::digest::View;
 use super::entries::Winner;
-use super::files::{Files, located, unreadable};
+use super::files::{Place, Stretch, Survey, located, scan, unreadable};
 use super::rows::{Row, RowReader, ranks};
 use crate::value::Rank;
 use crate::view::plan;
-use crate::{HashKey, SnapshotError, ViewError};
+use crate::{HashKey, Limits, SnapshotError, ViewError};
 
 /// The keys for which a sync's preference decides, and the winning row of each.
 #[derive(Debug, Default)]
@@ -43,6 +43,15 @@ impl Contest {
         self.best.get(self.find(key)?)?.as_ref().map(|(_, winner)| *winner)
     }
 
+    /// Adds what another lane has found of the same keys.
+    fn absorb(&mut self, other: Self, highest: bool) {
+        for (key, best) in other.keys.into_iter().zip(other.best) {
+            if let Some((rank, winner)) = best {
+                self.challenge(key, &rank, winner, highest);
+            }
+        }
+    }
+
     fn challenge(&mut self, key: KeyHash, rank: &Rank, winner: Winner, highest: bool) {
         let Some(holder) = self.find(key).and_then(|at| self.best.get_mut(at)) else { return };
         if holder.as_ref().is_none_or(|holder| beats((rank, winner), (&holder.0, holder.1), highest)) {
@@ -54,44 +63,82 @@ impl Contest {
 /// Reads the files again to find which row of each contested key the sync prefers. Rows that are equal in the preferred
 /// column are told apart as if nothing were preferred: a valid one before a refused one, then the smallest attribute hash.
 pub(super) async fn decide(
-    files: &mut Files<'_>,
+    survey: &Survey<'_>,
     view: View<'_>,
     key: &HashKey,
+    lanes: &dyn Lanes,
     contest: &mut Contest,
 ) -> Result<Result<(), ViewError>, SnapshotError> {
-    let mut reader = RowReader::new(view.spec, key);
-    let mut again = Files::new(files.source)?;
-    while let Some(file) = again.next().await? {
-        let schema = file.schema();
-        let planned = match plan(view.spec, &schema).and_then(|p| Ok((p.bind(&schema)?, p.columns))) {
-            Ok(planned) => planned,
-            Err(e) => return Ok(Err(unreadable(&file, e))),
-        };
-        let (bound, columns) = planned;
-        let highest = bound.prefer.as_ref().is_some_and(|(_, order)| *order == PreferOrder::Highest);
-        let mut scan = again.scan(&file, &columns);
-        while let Some((row_group, batch)) = scan.next().await? {
-            let mut rows = Vec::new();
-            let selected = reader.read(&bound, &batch, view.erased, |row, found| match found {
-                Row::Valid(key, attr, _) if contest.has(key) => rows.push((row, key, Winner::Valid(attr))),
-                Row::Invalid(key, reason) if contest.has(key) => rows.push((row, key, Winner::Invalid(reason))),
-                _ => {}
-            });
-            let ranked = selected.and_then(|s| if rows.is_empty() { Ok(Vec::new()) } else { ranks(&bound, &s) });
-            let ranks = match ranked {
-                Ok(ranks) => ranks,
-                Err(e) => return Ok(Err(located(e, &file, row_group))),
+    let highest = view.spec.prefer.as_ref().is_some_and(|prefer| prefer.order == PreferOrder::Highest);
+    let shares = survey.deal(lanes.count());
+    let limits = survey.lane_limits(shares.len());
+    let tasks = shares.iter().map(|share| {
+        let contest = Contest::new(contest.keys.clone());
+        let lane = Lane { survey, limits: &limits, view, highest, contest };
+        let task: Task<'_, _> = Box::pin(lane.run(share, key));
+        task
+    });
+    let tasks = tasks.collect();
+    let mut failed: Option<(Place, ViewError)> = None;
+    for lane in in_lanes(lanes, tasks).await {
+        match lane? {
+            Ok(found) => contest.absorb(found, highest),
+            Err(error) => failed = failed.into_iter().chain([error]).min_by_key(|(place, _)| *place),
+        }
+    }
+    Ok(failed.map_or(Ok(()), |(_, e)| Err(e)))
+}
+
+struct Lane<'s, 'a> {
+    survey: &'s Survey<'a>,
+    limits: &'s Limits,
+    view: View<'s>,
+    highest: bool,
+    contest: Contest,
+}
+
+impl Lane<'_, '_> {
+    async fn run(
+        mut self,
+        share: &[Stretch],
+        key: &HashKey,
+    ) -> Result<Result<Contest, (Place, ViewError)>, SnapshotError> {
+        let mut reader = RowReader::new(self.view.spec, key);
+        for stretch in share {
+            let file = self.survey.open(stretch.file).await?;
+            let schema = file.schema();
+            let (bound, columns) = match plan(self.view.spec, &schema).and_then(|p| Ok((p.bind(&schema)?, p.columns))) {
+                Ok(planned) => planned,
+                Err(e) => return Ok(Err((Place::file(stretch.file), unreadable(&file, e)))),
             };
-            for (row, key, winner) in rows {
-                if let Some(rank) = ranks.get(row) {
-                    contest.challenge(key, rank, winner, highest);
+            let mut scan = scan(&file, stretch.whole(), &columns, self.limits);
+            while let Some(batch) = scan.next().await? {
+                let mut rows = Vec::new();
+                let contest = &self.contest;
+                let selected = reader.read(&bound, &batch.rows, self.view.erased, |_, row, found| match found {
+                    Row::Valid(key, attr, _) if contest.has(key) => rows.push((row, key, Winner::Valid(attr))),
+                    Row::Invalid(key, reason) if contest.has(key) => rows.push((row, key, Winner::Invalid(reason))),
+                    _ => {}
+                });
+                let ranked =
+                    selected.and_then(|s| if rows.is_empty() { Ok(Vec::new()) } else { ranks(&bound, &s.rows) });
+                let ranks = match ranked {
+                    Ok(ranks) => ranks,
+                    Err(e) => {
+                        let place = Place::group(stretch.file, batch.row_group);
+                        return Ok(Err((place, located(e, &file, batch.row_group))));
+                    }
+                };
+                for (row, key, winner) in rows {
+                    if let Some(rank) = ranks.get(row) {
+                        self.contest.challenge(key, rank, winner, self.highest);
+                    }
                 }
             }
+            self.survey.count(scan.fetched);
         }
-        again.fetched += scan.fetched;
+        Ok(Ok(self.contest))
     }
-    files.fetched += again.fetched;
-    Ok(Ok(()))
 }
 
 fn beats(a: (&Rank, Winner), b: (&Rank, Winner), highest: bool) -> bool {

@@ -6,7 +6,7 @@ use driftless_model::{AttrHash, IdentifierSet, KeyHash, RecordKey};
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, Keys, fields, keys};
-use super::files::{Files, Source, located, unreadable};
+use super::files::{Source, Survey, located, scan, unreadable};
 use super::rows::{filtered, select};
 use crate::keyed::RecordHasher;
 use crate::sql::Evaluated;
@@ -47,19 +47,23 @@ pub async fn records(
     wanted: &BTreeMap<KeyHash, AttrHash>,
 ) -> Result<BTreeMap<KeyHash, Record>, ReadError> {
     let mut found = BTreeMap::new();
-    let mut hasher = RecordHasher::new(key, spec.mapping.fields().iter().map(|f| f.field.as_str()));
-    let mut files = Files::new(source)?;
-    while found.len() < wanted.len()
-        && let Some(file) = files.next().await?
-    {
+    let hasher = RecordHasher::new(key, spec.mapping.fields().iter().map(|f| f.field.as_str()));
+    let survey = Survey::of(source).await?;
+    let all = survey.deal(1).into_iter().flatten();
+    for stretch in all {
+        if found.len() == wanted.len() {
+            break;
+        }
+        let file = survey.open(stretch.file).await?;
         let schema = file.schema();
         let planned = plan(spec, &schema).and_then(|p| Ok((p.bind(&schema)?, p.columns)));
         let (view, columns) = planned.map_err(|e| unreadable(&file, e))?;
-        let mut scan = files.scan(&file, &columns);
+        let mut scan = scan(&file, stretch.whole(), &columns, source.limits);
         while found.len() < wanted.len()
-            && let Some((row_group, batch)) = scan.next().await?
+            && let Some(batch) = scan.next().await?
         {
-            take(&view, &batch, key, &mut hasher, wanted, &mut found).map_err(|e| located(e, &file, row_group))?;
+            let taken = take(&view, &batch.rows, key, &hasher, wanted, &mut found);
+            taken.map_err(|e| located(e, &file, batch.row_group))?;
         }
     }
     Ok(found)
@@ -69,11 +73,11 @@ fn take(
     view: &Bound<'_>,
     batch: &arrow::array::RecordBatch,
     key: &HashKey,
-    hasher: &mut RecordHasher,
+    hasher: &RecordHasher,
     wanted: &BTreeMap<KeyHash, AttrHash>,
     found: &mut BTreeMap<KeyHash, Record>,
 ) -> Result<(), Evaluated> {
-    let batch = select(view, batch)?;
+    let batch = select(view, batch)?.rows;
     let key_arrays = keys(view, &batch)?;
     let mut reader = Keys::new(view, &key_arrays);
     let mut candidates = Vec::new();
@@ -95,7 +99,7 @@ fn take(
     let field_arrays = fields(view, &batch)?;
     let reader = Fields::new(view, &field_arrays);
     for (row, (hash, attr, record_key)) in candidates.into_iter().enumerate() {
-        if reader.attr_hash(row, key, hasher) != Some(attr) {
+        if reader.attr_hash(row, hasher) != Some(attr) {
             continue;
         }
         if let Some((fields, identifiers)) = reader.sent(row) {

@@ -24,6 +24,16 @@ pub struct Report {
     pub bytes_read: u64,
 }
 
+impl Report {
+    /// Adds what another lane has counted; what is found out at the end is not counted by lanes.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        self.rows_read += other.rows_read;
+        self.selected += other.selected;
+        self.null_keys += other.null_keys;
+        self.erased += other.erased;
+    }
+}
+
 /// Rows refused for one reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invalid {
@@ -39,9 +49,25 @@ pub(super) struct Refused(BTreeMap<InvalidReason, (u64, BTreeSet<KeyHash>)>);
 
 impl Refused {
     pub(super) fn add(&mut self, reason: InvalidReason, key: Option<KeyHash>) {
-        let (count, sample) = self.0.entry(reason).or_default();
-        *count += 1;
-        let Some(key) = key else { return };
+        self.0.entry(reason).or_default().0 += 1;
+        if let Some(key) = key {
+            self.sample(reason, key);
+        }
+    }
+
+    /// Adds what another lane has refused.
+    pub(super) fn absorb(&mut self, other: Self) {
+        for (reason, (count, sample)) in other.0 {
+            // One that is in both samples is two rows; it is in the sample once, and counted twice all the same.
+            self.0.entry(reason).or_default().0 += count;
+            for key in sample {
+                self.sample(reason, key);
+            }
+        }
+    }
+
+    fn sample(&mut self, reason: InvalidReason, key: KeyHash) {
+        let (_, sample) = self.0.entry(reason).or_default();
         if sample.len() < SAMPLE || sample.last().is_some_and(|last| key < *last) {
             sample.insert(key);
             if sample.len() > SAMPLE {

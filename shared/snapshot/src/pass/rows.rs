@@ -1,15 +1,16 @@
 use std::collections::BTreeSet;
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use driftless_config::Selection;
+use arrow::datatypes::Field;
+use driftless_config::{FieldMapping, Selection};
 use driftless_model::{AttrHash, InvalidReason, KeyHash};
 
-use super::fields::{Fields, Keys, fields, keys};
+use super::fields::{Keys, Normalized, fields, keys, normalized};
 use super::shared::Identifiers;
-use crate::keyed::RecordHasher;
+use crate::keyed::{FieldHasher, RecordHasher};
 use crate::sql::Evaluated;
-use crate::value::{Column, Rank};
+use crate::value::{Column, Rank, Scalar, Visitor, visit};
 use crate::view::Bound;
 use crate::{Failure, HashKey, ViewSpec};
 
@@ -18,17 +19,49 @@ pub(super) enum Row<'r> {
     Erased,
     NullKey,
     Invalid(KeyHash, InvalidReason),
+    /// With the hashes of its identifiers, where records can share one.
     Valid(KeyHash, AttrHash, &'r [u128]),
 }
 
-/// Turns batches into rows of hashes, for one view.
+/// Rows that a selection took of a batch.
+pub(super) struct Selected {
+    pub(super) rows: RecordBatch,
+    /// Where they stood in the batch; `None` if all were taken.
+    taken: Option<Vec<u32>>,
+}
+
+impl Selected {
+    /// The place in the batch of a row that was taken.
+    #[inline]
+    pub(super) fn position(&self, row: usize) -> u32 {
+        match &self.taken {
+            Some(taken) => taken.get(row).copied().unwrap_or(u32::MAX),
+            None => u32::try_from(row).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// Turns batches into rows of hashes, for one view: column by column, in buffers that are used again.
 pub(super) struct RowReader {
     key: HashKey,
     hasher: RecordHasher,
     ids: Option<BTreeSet<KeyHash>>,
-    pub(super) identifiers: Identifiers,
+    identifiers: Identifiers,
     needs_identifiers: bool,
-    hashes: Vec<Vec<u64>>,
+    columns: Columns,
+}
+
+/// What the columns of one batch say, one place a row.
+#[derive(Default)]
+struct Columns {
+    keys: Vec<KeyHash>,
+    /// Rows without a key. Empty if there are none, as is `refused`.
+    keyless: Vec<bool>,
+    sums: Vec<u128>,
+    refused: Vec<Option<InvalidReason>>,
+    identified: Vec<bool>,
+    /// By field; 0 where the row has no such identifier.
+    ids: Vec<Vec<u128>>,
 }
 
 impl RowReader {
@@ -39,8 +72,7 @@ impl RowReader {
         };
         let mut identifiers = spec.mapping.identifiers();
         let (first, second) = (identifiers.next(), identifiers.next());
-        let is_key =
-            |f: &driftless_config::FieldMapping| spec.key.single() == Some(&f.column) && f.normalize.is_empty();
+        let is_key = |f: &FieldMapping| spec.key.single() == Some(&f.column) && f.normalize.is_empty();
         let unique = match (first, second) {
             (None, _) => true,
             (Some(only), None) => is_key(only),
@@ -52,88 +84,239 @@ impl RowReader {
             ids,
             identifiers: if unique { Identifiers::Unique } else { Identifiers::MayBeShared },
             needs_identifiers: first.is_some(),
-            hashes: Vec::new(),
+            columns: Columns::default(),
         }
     }
 
     /// Calls `each` with every row of a batch that the selection takes, and with the row's number among them. Returns
-    /// the batch of these rows.
+    /// these rows.
     pub(super) fn read(
         &mut self,
         view: &Bound<'_>,
         batch: &RecordBatch,
         erased: &BTreeSet<KeyHash>,
-        mut each: impl FnMut(usize, Row<'_>),
-    ) -> Result<RecordBatch, Evaluated> {
-        let batch = select(view, batch)?;
-        let rows = batch.num_rows();
+        mut each: impl FnMut(&Selected, usize, Row<'_>),
+    ) -> Result<Selected, Evaluated> {
+        let selected = select(view, batch)?;
+        let rows = selected.rows.num_rows();
         if rows == 0 {
-            return Ok(batch);
+            return Ok(selected);
         }
-        let key_arrays = keys(view, &batch)?;
-        let field_arrays = fields(view, &batch)?;
-        let mut key_reader = Keys::new(view, &key_arrays);
-        let reader = Fields::new(view, &field_arrays);
-        let mut refused: Vec<Option<InvalidReason>> = vec![None; rows];
-        let mut found: Vec<(usize, u128)> = Vec::new();
-        let mut has_identifier = vec![!self.needs_identifiers; rows];
-        self.hashes.resize_with(reader.len(), Vec::new);
-        for (field, hashes) in self.hashes.iter_mut().enumerate() {
-            let number = u32::try_from(field).unwrap_or(u32::MAX);
-            reader.hash(
-                field,
-                rows,
-                &self.key,
-                hashes,
-                |row, reason| refused[row] = Some(refused[row].map_or(reason, |r| r.min(reason))),
-                |row, text| {
-                    has_identifier[row] = true;
-                    if self.identifiers == Identifiers::MayBeShared {
-                        found.push((row, self.key.identifier_hash(number, text)));
-                    }
-                },
-            );
+        let key_arrays = keys(view, &selected.rows)?;
+        let field_arrays = fields(view, &selected.rows)?;
+        self.columns.start(rows, self.needs_identifiers);
+        self.columns.read_keys(view, &key_arrays, &self.key);
+        for (number, (array, (mapping, e))) in field_arrays.iter().zip(&view.fields).enumerate() {
+            self.columns.read_field(number, array, &e.field, mapping, &self.hasher, self.identifiers);
         }
-        // By row; the sort is stable and the rows of one field are in order already.
-        found.sort_by_key(|(row, _)| *row);
-        let mut next = 0;
+        let columns = &self.columns;
         let mut ids = Vec::new();
         for row in 0..rows {
-            ids.clear();
-            while let Some((_, id)) = found.get(next).filter(|(r, _)| *r == row) {
-                ids.push(*id);
-                next += 1;
-            }
-            let Some(hash) = key_reader.text(row).map(|text| self.key.text_hash(text)) else {
-                each(row, Row::NullKey);
-                continue;
-            };
-            if self.ids.as_ref().is_some_and(|ids| !ids.contains(&hash)) {
+            if columns.keyless.get(row).is_some_and(|keyless| *keyless) {
+                each(&selected, row, Row::NullKey);
                 continue;
             }
-            if !erased.is_empty() && erased.contains(&hash) {
-                each(row, Row::Erased);
-            } else if let Some(reason) = refused[row] {
-                each(row, Row::Invalid(hash, reason));
-            } else if !has_identifier[row] {
-                each(row, Row::Invalid(hash, InvalidReason::NullIdentifiers));
+            let key = columns.keys[row];
+            if self.ids.as_ref().is_some_and(|ids| !ids.contains(&key)) {
+                continue;
+            }
+            if !erased.is_empty() && erased.contains(&key) {
+                each(&selected, row, Row::Erased);
+            } else if let Some(Some(reason)) = columns.refused.get(row) {
+                each(&selected, row, Row::Invalid(key, *reason));
+            } else if !columns.identified[row] {
+                each(&selected, row, Row::Invalid(key, InvalidReason::NullIdentifiers));
             } else {
-                let attr = self.hasher.hash(self.hashes.iter().map(|column| column[row]));
-                each(row, Row::Valid(hash, attr, &ids));
+                if !columns.ids.is_empty() {
+                    ids.clear();
+                    ids.extend(columns.ids.iter().filter_map(|field| field.get(row)).filter(|id| **id != 0));
+                }
+                each(&selected, row, Row::Valid(key, self.hasher.finish(columns.sums[row]), &ids));
             }
         }
-        Ok(batch)
+        Ok(selected)
+    }
+}
+
+impl Columns {
+    fn start(&mut self, rows: usize, needs_identifiers: bool) {
+        self.keys.clear();
+        self.keys.resize(rows, KeyHash(0));
+        self.keyless.clear();
+        self.sums.clear();
+        self.sums.resize(rows, 0);
+        self.refused.clear();
+        self.identified.clear();
+        self.identified.resize(rows, !needs_identifiers);
+        self.ids.iter_mut().for_each(Vec::clear);
+    }
+
+    fn read_keys(&mut self, view: &Bound<'_>, arrays: &[ArrayRef], key: &HashKey) {
+        if let ([array], [e]) = (arrays, view.key.as_slice()) {
+            let mut of = OneKey { key, text: String::new(), columns: self };
+            visit(array, &e.field, &mut of);
+            return;
+        }
+        let mut reader = Keys::new(view, arrays);
+        for row in 0..self.keys.len() {
+            match reader.text(row) {
+                Some(text) => self.keys[row] = key.text_hash(text),
+                None => self.without_key(row),
+            }
+        }
+    }
+
+    #[cold]
+    fn without_key(&mut self, row: usize) {
+        self.keyless.resize(self.keys.len(), false);
+        self.keyless[row] = true;
+    }
+
+    fn read_field(
+        &mut self,
+        number: usize,
+        array: &ArrayRef,
+        field: &Field,
+        mapping: &FieldMapping,
+        hasher: &RecordHasher,
+        identifiers: Identifiers,
+    ) {
+        let Some(of_field) = hasher.field(number) else { return };
+        let plain = mapping.normalize.is_empty() && mapping.max_length.is_none();
+        if plain && !mapping.identifier {
+            let mut plain = Plain { hasher: of_field, sums: &mut self.sums };
+            if visit(array, field, &mut plain) {
+                return;
+            }
+            let Some(column) = Column::new(array, field) else { return };
+            let mut words = Vec::new();
+            for (row, sum) in self.sums.iter_mut().enumerate() {
+                words.clear();
+                column.encode(row, &mut words);
+                *sum = sum.wrapping_add(of_field.encoded(&words));
+            }
+            return;
+        }
+        let shared = mapping.identifier && identifiers == Identifiers::MayBeShared;
+        if shared && self.ids.len() <= number {
+            self.ids.resize_with(number + 1, Vec::new);
+        }
+        if shared {
+            self.ids[number].resize(self.sums.len(), 0);
+        }
+        let mut checked = Checked { number, hasher, of_field, mapping, shared, text: String::new(), columns: self };
+        visit(array, field, &mut checked);
+    }
+}
+
+/// Hashes keys of one column.
+struct OneKey<'c> {
+    key: &'c HashKey,
+    text: String,
+    columns: &'c mut Columns,
+}
+
+impl<'a> Visitor<'a> for OneKey<'_> {
+    #[inline(always)]
+    #[allow(clippy::inline_always)]
+    fn visit(&mut self, row: usize, value: Scalar<'a>) {
+        let hash = match value {
+            Scalar::Null => return self.columns.without_key(row),
+            Scalar::Text(text) => self.key.text_hash(text),
+            other => {
+                self.text.clear();
+                other.write_text(&mut self.text);
+                self.key.text_hash(&self.text)
+            }
+        };
+        self.columns.keys[row] = hash;
+    }
+}
+
+/// Adds the values of a field that needs nothing else.
+struct Plain<'c> {
+    hasher: &'c FieldHasher,
+    sums: &'c mut [u128],
+}
+
+impl<'a> Visitor<'a> for Plain<'_> {
+    #[inline(always)]
+    #[allow(clippy::inline_always)]
+    fn visit(&mut self, row: usize, value: Scalar<'a>) {
+        if let Some(sum) = self.sums.get_mut(row) {
+            *sum = sum.wrapping_add(self.hasher.scalar(value));
+        }
+    }
+}
+
+/// Normalises and checks the values of a field, adds them, and notes which rows are identified by it.
+struct Checked<'c> {
+    number: usize,
+    hasher: &'c RecordHasher,
+    of_field: &'c FieldHasher,
+    mapping: &'c FieldMapping,
+    /// Whether another record can carry the same identifier.
+    shared: bool,
+    text: String,
+    columns: &'c mut Columns,
+}
+
+impl<'a> Visitor<'a> for Checked<'_> {
+    #[inline]
+    fn visit(&mut self, row: usize, value: Scalar<'a>) {
+        let columns = &mut *self.columns;
+        let (sum, identifier) = match normalized(self.mapping, value) {
+            Err(reason) => {
+                columns.refused.resize(columns.sums.len(), None);
+                let refused = &mut columns.refused[row];
+                *refused = Some(refused.map_or(reason, |other| other.min(reason)));
+                return;
+            }
+            Ok(Normalized::Null) => (self.of_field.scalar(Scalar::Null), false),
+            Ok(Normalized::Text(text)) => {
+                let sum = self.of_field.scalar(Scalar::Text(&text));
+                if self.shared && !text.is_empty() {
+                    columns.ids[self.number][row] = self.hasher.identifier(self.number, &text);
+                }
+                (sum, !text.is_empty())
+            }
+            Ok(Normalized::Same) => {
+                let sum = self.of_field.scalar(value);
+                let text = match value {
+                    Scalar::Text(text) => text,
+                    _ if self.mapping.identifier => {
+                        self.text.clear();
+                        value.write_text(&mut self.text);
+                        self.text.as_str()
+                    }
+                    _ => "",
+                };
+                if self.shared && !text.is_empty() {
+                    columns.ids[self.number][row] = self.hasher.identifier(self.number, text);
+                }
+                (sum, !text.is_empty())
+            }
+        };
+        columns.sums[row] = columns.sums[row].wrapping_add(sum);
+        if self.mapping.identifier && identifier {
+            columns.identified[row] = true;
+        }
     }
 }
 
 /// The rows for which the condition is true.
-pub(super) fn select(view: &Bound<'_>, batch: &RecordBatch) -> Result<RecordBatch, Evaluated> {
-    let Some(condition) = &view.condition else { return Ok(batch.clone()) };
-    let rows = condition.is_true(batch)?;
-    if rows.true_count() == batch.num_rows() {
-        return Ok(batch.clone());
+pub(super) fn select(view: &Bound<'_>, batch: &RecordBatch) -> Result<Selected, Evaluated> {
+    let all = || Selected { rows: batch.clone(), taken: None };
+    let Some(condition) = &view.condition else { return Ok(all()) };
+    let taken = condition.is_true(batch)?;
+    if taken.true_count() == batch.num_rows() {
+        return Ok(all());
     }
-    filtered(batch, &rows)
+    let rows = filtered(batch, &taken)?;
+    // A null is not true; the filter sees it so too.
+    let places = taken.iter().enumerate().filter(|(_, is)| *is == Some(true));
+    let taken = places.map(|(row, _)| u32::try_from(row).unwrap_or(u32::MAX)).collect();
+    Ok(Selected { rows, taken: Some(taken) })
 }
 
 /// Some columns of a batch.

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::files::{Files, Source};
+use super::files::{Source, Survey, scan};
 use crate::value::Column;
 use crate::{Cause, SnapshotError};
 
@@ -12,8 +12,9 @@ use crate::{Cause, SnapshotError};
 /// The first thing that is wrong, with its object, row group and column.
 pub async fn verify(source: Source<'_>) -> Result<u64, SnapshotError> {
     let mut rows = 0;
-    let mut files = Files::new(source)?;
-    while let Some(file) = files.next().await? {
+    let survey = Survey::of(source).await?;
+    for stretch in survey.deal(1).into_iter().flatten() {
+        let file = survey.open(stretch.file).await?;
         let refused = |row_group, column: &str, cause| SnapshotError::Refused {
             object: file.object.key.clone(),
             row_group,
@@ -24,9 +25,10 @@ pub async fn verify(source: Source<'_>) -> Result<u64, SnapshotError> {
             return Err(refused(None, column, Cause::Unsupported(why.to_owned())));
         }
         let columns: BTreeSet<String> = file.schema().fields().iter().map(|f| f.name().clone()).collect();
-        let mut scan = files.scan(&file, &columns);
+        let mut scan = scan(&file, stretch.whole(), &columns, source.limits);
         let mut encoded = Vec::new();
-        while let Some((row_group, batch)) = scan.next().await? {
+        while let Some(batch) = scan.next().await? {
+            let (row_group, batch) = (batch.row_group, batch.rows);
             for (array, field) in batch.columns().iter().zip(batch.schema_ref().fields()) {
                 let column = Column::new(array, field).ok_or_else(|| {
                     let cause = Cause::Unsupported("values of this type".to_owned());

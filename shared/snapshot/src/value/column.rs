@@ -120,32 +120,32 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// Appends the bytes that are hashed for a row.
-    pub(crate) fn encode(&self, row: usize, out: &mut Vec<u8>) {
+    /// Appends the words that are hashed for a row.
+    pub(crate) fn encode(&self, row: usize, out: &mut Vec<u64>) {
         match self {
             Self::Scalar(value) => value(row).encode(out),
             Self::List { span, elements } => match span(row) {
-                None => out.push(tag::NULL),
+                None => out.push(u64::from(tag::NULL)),
                 Some(range) => {
-                    header(tag::LIST, range.len(), out);
+                    out.push(tag::with_length(tag::LIST, range.len()));
                     range.for_each(|i| elements.encode(i, out));
                 }
             },
             Self::Struct { nulls, fields } => {
                 if nulls.is_some_and(|n| n.is_null(row)) {
-                    return out.push(tag::NULL);
+                    return out.push(u64::from(tag::NULL));
                 }
-                header(tag::STRUCT, fields.len(), out);
+                out.push(tag::with_length(tag::STRUCT, fields.len()));
                 for (name, column) in fields {
                     super::text_encoding(name, out);
                     column.encode(row, out);
                 }
             }
             Self::Map { span, keys, values } => match span(row) {
-                None => out.push(tag::NULL),
+                None => out.push(u64::from(tag::NULL)),
                 Some(range) => {
-                    header(tag::MAP, range.len(), out);
-                    let mut entries: Vec<Vec<u8>> = range
+                    out.push(tag::with_length(tag::MAP, range.len()));
+                    let mut entries: Vec<Vec<u64>> = range
                         .map(|i| {
                             let mut entry = Vec::new();
                             keys.encode(i, &mut entry);
@@ -184,11 +184,6 @@ impl<'a> Column<'a> {
             }),
         }
     }
-}
-
-fn header(tag: u8, count: usize, out: &mut Vec<u8>) {
-    out.push(tag);
-    out.extend_from_slice(&(count as u64).to_le_bytes());
 }
 
 fn span<O: OffsetSizeTrait>(offsets: &[O], row: usize) -> core::ops::Range<usize> {
@@ -267,13 +262,13 @@ fn scalar(array: &ArrayRef, is_uuid: bool) -> Option<Reader<'_>> {
         DataType::Timestamp(unit, zone) => {
             let zoned = zone.is_some();
             match unit {
-                TimeUnit::Second => of::<TimestampSecondType>(array, move |t| timestamp(t, 1, zoned))?,
-                TimeUnit::Millisecond => of::<TimestampMillisecondType>(array, move |t| timestamp(t, 1000, zoned))?,
+                TimeUnit::Second => of::<TimestampSecondType>(array, move |t| timestamp::<1>(t, zoned))?,
+                TimeUnit::Millisecond => of::<TimestampMillisecondType>(array, move |t| timestamp::<1000>(t, zoned))?,
                 TimeUnit::Microsecond => {
-                    of::<TimestampMicrosecondType>(array, move |t| timestamp(t, 1_000_000, zoned))?
+                    of::<TimestampMicrosecondType>(array, move |t| timestamp::<1_000_000>(t, zoned))?
                 }
                 TimeUnit::Nanosecond => {
-                    of::<TimestampNanosecondType>(array, move |t| timestamp(t, 1_000_000_000, zoned))?
+                    of::<TimestampNanosecondType>(array, move |t| timestamp::<1_000_000_000>(t, zoned))?
                 }
             }
         }
@@ -281,8 +276,10 @@ fn scalar(array: &ArrayRef, is_uuid: bool) -> Option<Reader<'_>> {
     })
 }
 
+/// A point in time counted in parts of a second, of which there are `PER_SECOND`.
+#[inline]
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a remainder of less than 10^9
-fn timestamp(t: i64, per_second: i64, zoned: bool) -> Scalar<'static> {
-    let nanos = t.rem_euclid(per_second) * (1_000_000_000 / per_second);
-    Scalar::Timestamp { seconds: t.div_euclid(per_second), nanos: nanos as u32, zoned }
+pub(super) fn timestamp<const PER_SECOND: i64>(t: i64, zoned: bool) -> Scalar<'static> {
+    let nanos = t.rem_euclid(PER_SECOND) * (1_000_000_000 / PER_SECOND);
+    Scalar::Timestamp { seconds: t.div_euclid(PER_SECOND), nanos: nanos as u32, zoned }
 }

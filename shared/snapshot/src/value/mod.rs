@@ -9,7 +9,9 @@ mod column;
 mod number;
 mod rank;
 mod scalar;
+mod visit;
 
 pub(crate) use column::{Column, is_scalar, is_supported};
 pub(crate) use rank::Rank;
-pub(crate) use scalar::{Scalar, text_encoding};
+pub(crate) use scalar::{Scalar, Words, bytes_encoding, tag, text_encoding};
+pub(crate) use visit::{Visitor, visit};

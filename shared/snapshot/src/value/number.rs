@@ -49,10 +49,14 @@ pub(super) fn integer(n: i128) -> Scalar<'static> {
 
 /// A floating-point number: the integer where it is one of 64 bits, so that a column that was widened from integers
 /// keeps its values.
-#[allow(clippy::cast_possible_truncation)] // checked: it is whole and in range
+#[inline]
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // checked: it is whole and in range
+#[allow(clippy::float_cmp)] // exactly that is asked
 pub(super) fn float(x: f64) -> Scalar<'static> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if x.fract() == 0.0 && (-LIMIT..LIMIT).contains(&x) { Scalar::Int(x as i64) } else { Scalar::Float(x) }
+    // The cast saturates; what it makes of a fraction, of NaN or of too large a number does not compare equal, but for 2⁶³.
+    let whole = x as i64;
+    if whole as f64 == x && x < LIMIT { Scalar::Int(whole) } else { Scalar::Float(x) }
 }
 
 /// Appends `unscaled` × 10^-`scale` in decimal notation.

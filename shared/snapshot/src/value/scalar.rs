@@ -39,8 +39,8 @@ pub(crate) enum Scalar<'a> {
     },
 }
 
-/// The first byte of an encoding. Part of the recipe.
-pub(super) mod tag {
+/// The lowest byte of an encoding's first word. Part of the recipe.
+pub(crate) mod tag {
     pub(crate) const NULL: u8 = 0x00;
     pub(crate) const FALSE: u8 = 0x01;
     pub(crate) const TRUE: u8 = 0x02;
@@ -59,62 +59,86 @@ pub(super) mod tag {
     pub(crate) const LIST: u8 = 0x40;
     pub(crate) const STRUCT: u8 = 0x41;
     pub(crate) const MAP: u8 = 0x42;
+    pub(crate) const LONG: u8 = 0x50;
+
+    /// The first word of a value that has a length.
+    #[inline]
+    pub(crate) const fn with_length(tag: u8, length: usize) -> u64 {
+        tag as u64 | (length as u64) << 8
+    }
+}
+
+/// The words that are hashed for a value.
+pub(crate) enum Words<'a> {
+    /// The first so many.
+    Few([u64; 5], usize),
+    /// A first word of this kind and their length, then these, filled up with zeros.
+    Bytes(u8, &'a [u8]),
 }
 
 /// Appends the encoding of a text.
-pub(crate) fn text_encoding(text: &str, out: &mut Vec<u8>) {
-    length_and_bytes(tag::TEXT, text.as_bytes(), out);
+pub(crate) fn text_encoding(text: &str, out: &mut Vec<u64>) {
+    bytes_encoding(tag::TEXT, text.as_bytes(), out);
 }
 
-fn length_and_bytes(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(tag);
-    out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-    out.extend_from_slice(bytes);
+/// Appends the encoding of some bytes.
+pub(crate) fn bytes_encoding(kind: u8, bytes: &[u8], out: &mut Vec<u64>) {
+    out.push(tag::with_length(kind, bytes.len()));
+    let (words, rest) = bytes.as_chunks::<8>();
+    out.extend(words.iter().map(|word| u64::from_le_bytes(*word)));
+    if !rest.is_empty() {
+        out.push(crate::sip::tail(rest));
+    }
 }
 
-impl Scalar<'_> {
+impl<'a> Scalar<'a> {
     pub(crate) fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
 
-    /// Appends the bytes that are hashed. No encoding is the beginning of another.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        match *self {
-            Self::Null => out.push(tag::NULL),
-            Self::Bool(b) => out.push(if b { tag::TRUE } else { tag::FALSE }),
-            Self::Int(n) => {
-                out.push(tag::INT);
-                out.extend_from_slice(&n.to_le_bytes());
-            }
+    /// The words that are hashed. No encoding is the beginning of another.
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // where the kind of value is known, the rest of this falls away
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // numbers as their bits
+    pub(crate) fn words(self) -> Words<'a> {
+        let few = |words: &[u64]| {
+            let mut all = [0; 5];
+            all[..words.len()].copy_from_slice(words);
+            Words::Few(all, words.len())
+        };
+        let one = |tag: u8, word: u64| few(&[u64::from(tag), word]);
+        match self {
+            Self::Null => few(&[u64::from(tag::NULL)]),
+            Self::Bool(false) => few(&[u64::from(tag::FALSE)]),
+            Self::Bool(true) => few(&[u64::from(tag::TRUE)]),
+            Self::Int(n) => one(tag::INT, n as u64),
             Self::Decimal { unscaled, scale } => {
-                out.extend_from_slice(&[tag::DECIMAL, scale]);
-                out.extend_from_slice(&unscaled.to_le_bytes());
+                few(&[tag::with_length(tag::DECIMAL, scale.into()), unscaled as u64, (unscaled >> 64) as u64])
             }
             Self::Huge { unscaled, scale } => {
-                out.extend_from_slice(&[tag::HUGE, scale]);
-                out.extend_from_slice(&unscaled.to_le_bytes());
+                let (low, high) = unscaled.to_parts();
+                let first = tag::with_length(tag::HUGE, scale.into());
+                few(&[first, low as u64, (low >> 64) as u64, high as u64, (high >> 64) as u64])
             }
-            Self::Float(x) if x.is_nan() => out.push(tag::NAN),
-            Self::Float(x) => {
-                out.push(tag::FLOAT);
-                out.extend_from_slice(&x.to_bits().to_le_bytes());
-            }
-            Self::Text(text) => length_and_bytes(tag::TEXT, text.as_bytes(), out),
-            Self::Bytes(bytes) => length_and_bytes(tag::BYTES, bytes, out),
-            Self::Uuid(bytes) => length_and_bytes(tag::UUID, bytes, out),
-            Self::Date(days) => {
-                out.push(tag::DATE);
-                out.extend_from_slice(&days.to_le_bytes());
-            }
-            Self::Time(nanos) => {
-                out.push(tag::TIME);
-                out.extend_from_slice(&nanos.to_le_bytes());
-            }
+            Self::Float(x) if x.is_nan() => few(&[u64::from(tag::NAN)]),
+            Self::Float(x) => one(tag::FLOAT, x.to_bits()),
+            Self::Text(text) => Words::Bytes(tag::TEXT, text.as_bytes()),
+            Self::Bytes(bytes) => Words::Bytes(tag::BYTES, bytes),
+            Self::Uuid(bytes) => Words::Bytes(tag::UUID, bytes),
+            Self::Date(days) => one(tag::DATE, days as u64),
+            Self::Time(nanos) => one(tag::TIME, nanos as u64),
             Self::Timestamp { seconds, nanos, zoned } => {
-                out.push(if zoned { tag::INSTANT } else { tag::LOCAL });
-                out.extend_from_slice(&seconds.to_le_bytes());
-                out.extend_from_slice(&nanos.to_le_bytes());
+                let tag = if zoned { tag::INSTANT } else { tag::LOCAL };
+                few(&[u64::from(tag) | u64::from(nanos) << 8, seconds as u64])
             }
+        }
+    }
+
+    /// Appends the words that are hashed.
+    pub(crate) fn encode(self, out: &mut Vec<u64>) {
+        match self.words() {
+            Words::Few(words, count) => out.extend_from_slice(&words[..count]),
+            Words::Bytes(kind, bytes) => bytes_encoding(kind, bytes, out),
         }
     }
 
@@ -192,7 +216,7 @@ mod tests {
     use super::super::number::{decimal, decimal256, float, integer};
     use super::*;
 
-    fn encoding(scalar: Scalar<'_>) -> Vec<u8> {
+    fn encoding(scalar: Scalar<'_>) -> Vec<u64> {
         let mut out = Vec::new();
         scalar.encode(&mut out);
         out

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use driftless_model::ObjectVersion;
+use driftless_model::{InTurn, ObjectVersion};
 use driftless_objects::{Listed, MemoryObjects, ObjectMeta, Objects, Result, Written};
 use driftless_snapshot::{SnapshotError, Source, View, digest};
 use futures::executor::block_on;
@@ -110,8 +110,8 @@ fn a_slow_store_gives_the_same_answer_with_requests_side_by_side() {
     let views = [View { spec: &view, erased: &erased }];
     let slow = Slow::new(&snapshot.objects);
     let source = Source { objects: &slow, parts: &snapshot.parts, limits: &snapshot.limits };
-    let digested = block_on(digest(source, &views, &key())).expect("fine").remove(0).expect("fine");
-    assert_eq!(digested.rows, snapshot.digest(&view).rows);
+    let digested = block_on(digest(source, &views, &key(), &InTurn::default())).expect("fine").remove(0).expect("fine");
+    assert_eq!(digested.rows.iter().collect::<Vec<_>>(), snapshot.digest(&view).rows);
     assert_eq!(digested.rows.len(), 120_000);
     assert!(slow.most_under_way.load(Ordering::Relaxed) > 1, "the next bytes are asked for while these are decoded");
     let ranges = slow.ranges.into_inner().expect("no panic");
@@ -132,7 +132,7 @@ fn a_small_budget_makes_small_requests() {
     let views = [View { spec: &view, erased: &erased }];
     let slow = Slow::new(&snapshot.objects);
     let source = Source { objects: &slow, parts: &snapshot.parts, limits: &snapshot.limits };
-    block_on(digest(source, &views, &key())).expect("fine").remove(0).expect("fine");
+    block_on(digest(source, &views, &key(), &InTurn::default())).expect("fine").remove(0).expect("fine");
     let ranges = slow.ranges.into_inner().expect("no panic");
     // A page has a megabyte; a window is what the page that has begun still needs.
     assert!(ranges.iter().all(|r| r.end - r.start <= 2 << 20), "{ranges:?}");
@@ -148,7 +148,7 @@ fn a_store_that_fails_is_a_reason_to_try_again() {
     for broken_after in 0..4 {
         let slow = Slow { broken_after, ..Slow::new(&snapshot.objects) };
         let source = Source { objects: &slow, parts: &snapshot.parts, limits: &snapshot.limits };
-        let error = block_on(digest(source, &views, &key())).expect_err("broken");
+        let error = block_on(digest(source, &views, &key(), &InTurn::default())).expect_err("broken");
         assert!(matches!(error, SnapshotError::Objects(_)));
         assert!(error.disposition().is_retry());
     }

@@ -7,12 +7,12 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::take_record_batch;
 use driftless_config::{KeyColumns, Normalize, Prefer, PreferOrder, VendorHash};
 use driftless_model::{Identifier, InvalidReason, KeyHash};
-use driftless_snapshot::{Digested, Record, View, ViewSpec, digest, records};
+use driftless_snapshot::{Record, View, ViewSpec, records};
 use futures::executor::block_on;
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::support::{Snapshot, field, hash, identified_by, ints, key, spec, strings, table};
+use crate::support::{Digested, Snapshot, digest, field, hash, identified_by, ints, key, spec, strings, table};
 
 /// The same rows, last first.
 fn reversed(batch: &RecordBatch) -> RecordBatch {
@@ -191,7 +191,7 @@ fn only_records_that_are_in_the_list_take_identifiers() {
     let snapshot = Snapshot::table(&batch);
     let erased = BTreeSet::from([hash(by_hash[0])]);
     let views = [View { spec: &view, erased: &erased }];
-    let digested = block_on(digest(snapshot.source(), &views, &key())).expect("fine").remove(0).expect("fine");
+    let digested = digest(snapshot.source(), &views).expect("fine").remove(0).expect("fine");
     // The first is erased and the second invalid: the address is the third's.
     assert_eq!(digested.rows.iter().map(|r| r.key_hash).collect::<Vec<_>>(), [hash(by_hash[2])]);
     assert_eq!(digested.report.erased, 1);
@@ -277,7 +277,7 @@ fn one_broken_view_does_not_stop_the_others() {
     let (fine, missing) = (spec("id", &["x"]), spec("id", &["y"]));
     let failing = crate::support::with_where("CAST(x AS INT) = 1", "id", &["x"]);
     let views = [&missing, &fine, &failing].map(|spec| View { spec, erased: &none });
-    let digested = block_on(digest(snapshot.source(), &views, &key())).expect("the snapshot is fine");
+    let digested = digest(snapshot.source(), &views).expect("the snapshot is fine");
     assert!(digested[0].is_err() && digested[2].is_err());
     assert_eq!(digested[1].as_ref().expect("fine").rows.len(), 2);
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
 use driftless_config::{FieldMapping, KeyColumns, Mapping, Selection};
-use driftless_model::{KeyHash, Millis, ObjectVersion, RecordKey};
+use driftless_model::{InTurn, KeyHash, Millis, ObjectVersion, RecordKey};
 use driftless_objects::MemoryObjects;
-use driftless_snapshot::{Digested, HashKey, Limits, SnapshotError, Source, View, ViewError, ViewSpec, digest};
+use driftless_snapshot::{Digest, HashKey, Limits, Report, SnapshotError, Source, View, ViewError, ViewSpec};
 use futures::executor::block_on;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
@@ -36,6 +36,46 @@ pub(crate) fn parquet(batch: &RecordBatch, properties: WriterProperties) -> Byte
     writer.write(batch).expect("written");
     writer.close().expect("closed");
     out.into()
+}
+
+/// What [`driftless_snapshot::digest`] answers, in a form that is easy to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Digested {
+    pub(crate) rows: Vec<Digest>,
+    pub(crate) report: Report,
+}
+
+/// Digests in one lane, and sees to it that three lanes find the same.
+pub(crate) fn digest(
+    source: Source<'_>,
+    views: &[View<'_>],
+) -> Result<Vec<Result<Digested, ViewError>>, SnapshotError> {
+    let in_lanes = |count| {
+        let digested = block_on(driftless_snapshot::digest(source, views, &key(), &InTurn::cut_in(count)))?;
+        let plain = digested.into_iter().map(|view| {
+            let digested = view?;
+            assert_eq!(digested.rows.len(), digested.rows.iter().count());
+            Ok(Digested { rows: digested.rows.iter().collect(), report: digested.report })
+        });
+        Ok::<Vec<Result<Digested, ViewError>>, SnapshotError>(plain.collect())
+    };
+    let (one, three) = (in_lanes(1), in_lanes(3));
+    match (&one, &three) {
+        (Ok(one), Ok(three)) => {
+            for (one, three) in one.iter().zip(three) {
+                match (one, three) {
+                    (Ok(one), Ok(three)) => {
+                        assert_eq!(one.rows, three.rows, "the number of lanes does not matter");
+                        let report = Report { bytes_read: one.report.bytes_read, ..three.report.clone() };
+                        assert_eq!(one.report, report, "the number of lanes does not matter");
+                    }
+                    (one, three) => assert_eq!(format!("{one:?}"), format!("{three:?}")),
+                }
+            }
+        }
+        (one, three) => assert_eq!(format!("{one:?}"), format!("{three:?}")),
+    }
+    one
 }
 
 /// A snapshot in a bucket in memory.
@@ -67,7 +107,7 @@ impl Snapshot {
     pub(crate) fn try_digest(&self, spec: &ViewSpec) -> Result<Result<Digested, ViewError>, SnapshotError> {
         let erased = BTreeSet::new();
         let views = [View { spec, erased: &erased }];
-        block_on(digest(self.source(), &views, &key())).map(|mut all| all.pop().expect("one view"))
+        digest(self.source(), &views).map(|mut all| all.pop().expect("one view"))
     }
 
     pub(crate) fn digest(&self, spec: &ViewSpec) -> Digested {

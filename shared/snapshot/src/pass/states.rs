@@ -1,0 +1,124 @@
+use std::sync::Arc;
+
+use driftless_model::{KeyHash, Lanes, RecordState, Task, in_lanes};
+
+use super::entries::{Digests, Entry};
+use super::fields::{Fields, Keys, fields, keys};
+use super::files::{Source, Survey, located, scan, unreadable};
+use crate::parquet_file::Group;
+use crate::sql::Evaluated;
+use crate::view::{Bound, plan};
+use crate::{HashKey, Limits, ReadError, ViewSpec};
+
+/// Reads the states of some records that [`super::digest`] has found: keys, attribute hashes and identifiers, in key-hash
+/// order.
+///
+/// Their rows are known, so only these are decoded, and of the columns only those of the key and the identifiers. A record
+/// that the digests do not have, or whose row has another key than it had, is absent. `spec`, `key` and `source` must be those
+/// of the pass. Takes the memory of the answer and a read buffer a lane. Repeatable.
+///
+/// # Errors
+/// [`ReadError::Snapshot`] or [`ReadError::View`], as [`super::digest`] has them.
+pub async fn states(
+    source: Source<'_>,
+    spec: &ViewSpec,
+    key: &HashKey,
+    digests: &Digests,
+    wanted: &[KeyHash],
+    lanes: &dyn Lanes,
+) -> Result<Vec<(KeyHash, RecordState)>, ReadError> {
+    let mut entries: Vec<Entry> = wanted.iter().filter_map(|key| digests.entry(*key)).collect();
+    entries.sort_unstable_by_key(Entry::row);
+    entries.dedup_by_key(|entry| entry.row());
+    let survey = Survey::again(source, Arc::clone(digests.layout()));
+    let files = survey.layout().find(entries.iter().map(Entry::row));
+    let shares = deal(files, lanes.count());
+    let limits = survey.lane_limits(shares.len());
+    let tasks = shares.iter().map(|share| {
+        let lane = Lane { survey: &survey, limits: &limits, spec, key, entries: &entries };
+        let task: Task<'_, _> = Box::pin(lane.read(share));
+        task
+    });
+    let tasks = tasks.collect();
+    let mut states = Vec::with_capacity(entries.len());
+    for found in in_lanes(lanes, tasks).await {
+        states.extend(found?);
+    }
+    states.sort_unstable_by_key(|(key, _)| *key);
+    Ok(states)
+}
+
+/// A file, and what of it is read.
+type Share = Vec<(usize, Vec<Group>)>;
+
+/// Deals row groups to the lanes in runs.
+fn deal(files: Share, lanes: usize) -> Vec<Share> {
+    let count: usize = files.iter().map(|(_, groups)| groups.len()).sum();
+    let each = count.div_ceil(lanes.max(1)).max(1);
+    let mut shares: Vec<(usize, Share)> = Vec::new();
+    for (file, groups) in files {
+        for group in groups {
+            if shares.last().is_none_or(|(count, _)| *count == each) {
+                shares.push((0, Vec::new()));
+            }
+            let Some((count, share)) = shares.last_mut() else { continue };
+            *count += 1;
+            match share.last_mut().filter(|(last, _)| *last == file) {
+                Some((_, groups)) => groups.push(group),
+                None => share.push((file, vec![group])),
+            }
+        }
+    }
+    shares.into_iter().map(|(_, share)| share).collect()
+}
+
+struct Lane<'s, 'a> {
+    survey: &'s Survey<'a>,
+    limits: &'s Limits,
+    spec: &'s ViewSpec,
+    key: &'s HashKey,
+    /// In the order of their rows.
+    entries: &'s [Entry],
+}
+
+impl Lane<'_, '_> {
+    async fn read(self, share: &Share) -> Result<Vec<(KeyHash, RecordState)>, ReadError> {
+        let mut states = Vec::new();
+        for (file_number, groups) in share {
+            let file = self.survey.open(*file_number).await?;
+            let schema = file.schema();
+            let planned = plan(self.spec, &schema).map(|p| p.only_identity());
+            let planned = planned.and_then(|p| Ok((p.bind(&schema)?, p.columns)));
+            let (view, columns) = planned.map_err(|e| unreadable(&file, e))?;
+            let mut scan = scan(&file, groups.clone(), &columns, self.limits);
+            while let Some(batch) = scan.next().await? {
+                let first = self.survey.first_row(*file_number, batch.row_group).saturating_add(batch.first_row);
+                // The rows of a batch are wanted rows that follow each other.
+                let at = self.entries.partition_point(|entry| entry.row() < first);
+                let entries = self.entries.iter().skip(at);
+                let taken = take(&view, &batch.rows, self.key, entries, &mut states);
+                taken.map_err(|e| located(e, &file, batch.row_group))?;
+            }
+        }
+        Ok(states)
+    }
+}
+
+fn take<'e>(
+    view: &Bound<'_>,
+    batch: &arrow::array::RecordBatch,
+    key: &HashKey,
+    entries: impl Iterator<Item = &'e Entry>,
+    states: &mut Vec<(KeyHash, RecordState)>,
+) -> Result<(), Evaluated> {
+    let key_arrays = keys(view, batch)?;
+    let mut key_reader = Keys::new(view, &key_arrays);
+    let field_arrays = fields(view, batch)?;
+    let reader = Fields::new(view, &field_arrays);
+    for (row, entry) in (0..batch.num_rows()).zip(entries) {
+        let Some(record_key) = key_reader.key(row).filter(|found| key.key_hash(found) == entry.key()) else { continue };
+        let Some(identifiers) = reader.identifiers(row) else { continue };
+        states.push((entry.key(), RecordState { key: record_key, attr_hash: entry.attr(), identifiers }));
+    }
+    Ok(())
+}

@@ -36,7 +36,7 @@ pub async fn init() -> Result<Service, InitError> {
         clock: Arc::clone(&clock),
         tokens: Arc::new(UlidTokens::new(Arc::clone(&clock))),
         hash_key,
-        limits: Limits::default(),
+        limits: Limits { kept_bytes: kept_bytes(config.memory_bytes), ..Limits::default() },
         lanes: Arc::new(Threads::of_processors()),
     };
     let function = IngestFunction {
@@ -47,6 +47,11 @@ pub async fn init() -> Result<Service, InitError> {
     };
     let rejects = Arc::new(DeltalogRejects::new(log, Arc::clone(&clock)));
     Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics })
+}
+
+/// Of the function's memory what selected rows may take: the rest is for read buffers, decoders and what changed (DL-9).
+fn kept_bytes(memory: u64) -> u64 {
+    memory - (200 << 20).min(memory / 2)
 }
 
 struct IngestFunction {

@@ -13,7 +13,7 @@ use driftless_model::{
     Clock, DatasetId, IdentifierSet, KeyHash, Lanes, Millis, RecordKey, SnapshotRef, SyncId, Task, Tokens, in_lanes,
 };
 use driftless_objects::Objects;
-use driftless_snapshot::{Digested, Digests, HashKey, Limits, Report, Source, View, ViewError, ViewSpec};
+use driftless_snapshot::{Digested, Digests, HashKey, Limits, Report, SnapshotError, Source, View, ViewSpec};
 use driftless_state::{D, SyncState, Touched, documents, names};
 
 use crate::error::Error;
@@ -153,11 +153,37 @@ impl Ingest {
     }
 
     /// One pass over the file for all candidates, then each on its own. A candidate that is missing in the result lost its
-    /// swap and starts again.
+    /// swap and starts again. Candidates that do not fit into memory together are taken one after the other, each with a pass
+    /// of its own; one that does not fit alone needs attention.
     async fn digest(
         &self,
         snapshot: &SnapshotRef,
         candidates: Vec<Candidate>,
+        deadline: Millis,
+    ) -> Result<Vec<(SyncId, Taken)>, Error> {
+        match self.pass(snapshot, &candidates, deadline).await {
+            Err(Error::Snapshot(SnapshotError::DoesNotFit { .. })) => {}
+            done => return done,
+        }
+        let mut done = Vec::new();
+        for candidate in &candidates {
+            match self.pass(snapshot, core::slice::from_ref(candidate), deadline).await {
+                Ok(taken) => done.extend(taken),
+                Err(Error::Snapshot(e @ SnapshotError::DoesNotFit { .. })) => {
+                    let sync = &candidate.entry.sync;
+                    let reason = format!("{e}; raise IngestMemoryMegabytes, then run `driftless sync now {sync}`");
+                    done.push((sync.clone(), self.needs_attention(candidate, reason).await?));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    async fn pass(
+        &self,
+        snapshot: &SnapshotRef,
+        candidates: &[Candidate],
         deadline: Millis,
     ) -> Result<Vec<(SyncId, Taken)>, Error> {
         let source = Source { objects: self.objects.as_ref(), parts: &snapshot.parts, limits: &self.limits };
@@ -170,7 +196,7 @@ impl Ingest {
                     tell(&candidate.entry.sync, &d.report);
                     self.append(candidate, snapshot, source, d, deadline).await?
                 }
-                Err(e) => Some(self.needs_attention(candidate, &e).await?),
+                Err(e) => Some(self.needs_attention(candidate, e.to_string()).await?),
             };
             if let Some(taken) = taken {
                 done.push((candidate.entry.sync.clone(), taken));
@@ -179,8 +205,8 @@ impl Ingest {
         Ok(done)
     }
 
-    async fn needs_attention(&self, c: &Candidate, problem: &ViewError) -> Result<Taken, Error> {
-        let attention = Attention { reason: problem.to_string(), since: self.clock.now() };
+    async fn needs_attention(&self, c: &Candidate, reason: String) -> Result<Taken, Error> {
+        let attention = Attention { reason, since: self.clock.now() };
         self.log.set_attention(&c.entry.sync, c.entry.incarnation, Some(&attention)).await?;
         Ok(Taken::NeedsAttention)
     }

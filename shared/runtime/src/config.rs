@@ -56,6 +56,9 @@ pub struct IngestConfig {
     pub common: Common,
     /// `DRIFTLESS_HASH_SECRET`: name or ARN of the secret that the hashes are keyed with.
     pub hash_secret: String,
+    /// The function's memory in bytes, from `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, which Lambda sets (in MB); as much as a
+    /// function can have if nothing says how much there is.
+    pub memory_bytes: u64,
 }
 
 impl IngestConfig {
@@ -66,7 +69,13 @@ impl IngestConfig {
     pub fn from_env(env: &dyn EnvSource) -> Result<Self, EnvironmentError> {
         let mut v = Variables::new(env);
         let (common, hash_secret) = (Common::read(&mut v), v.text("DRIFTLESS_HASH_SECRET"));
-        let config = common.zip(hash_secret).map(|(common, hash_secret)| Self { common, hash_secret });
+        let megabytes = v.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 1..=1 << 20, 10_240);
+        let config = common.zip(hash_secret).zip(megabytes);
+        let config = config.map(|((common, hash_secret), megabytes)| Self {
+            common,
+            hash_secret,
+            memory_bytes: megabytes << 20,
+        });
         v.finish(config)
     }
 }
@@ -86,7 +95,7 @@ impl PlannerConfig {
     /// # Errors
     /// As [`IngestConfig::from_env`].
     pub fn from_env(env: &dyn EnvSource) -> Result<Self, EnvironmentError> {
-        let IngestConfig { common, hash_secret } = IngestConfig::from_env(env)?;
+        let IngestConfig { common, hash_secret, .. } = IngestConfig::from_env(env)?;
         Ok(Self { common, hash_secret })
     }
 }

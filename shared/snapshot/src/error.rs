@@ -21,6 +21,17 @@ pub enum SnapshotError {
     /// The snapshot names no file.
     #[error("the snapshot has no files")]
     NoFiles,
+    /// What must be kept of the selected rows does not fit into [`crate::Limits::kept_bytes`]. Known from the footers
+    /// where a sync selects every row, else when it is reached.
+    #[error("{rows} selected rows need {} MB of memory and {} MB are left for them", needed >> 20, limit >> 20)]
+    DoesNotFit {
+        /// Rows that were counted, over all syncs of the pass.
+        rows: u64,
+        /// Bytes that they need.
+        needed: u64,
+        /// Bytes that they may take.
+        limit: u64,
+    },
     /// The file could not be fetched.
     #[error("the snapshot cannot be read")]
     Objects(#[from] driftless_objects::Error),
@@ -118,7 +129,7 @@ impl SnapshotError {
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Refused { .. } | Self::NoFiles => Disposition::Reject,
+            Self::Refused { .. } | Self::NoFiles | Self::DoesNotFit { .. } => Disposition::Reject,
             Self::Objects(e) => e.disposition(),
         }
     }

@@ -4,8 +4,11 @@
 pub struct Limits {
     /// Bytes of one file's footer. A parsed footer takes about eight times as much memory.
     pub footer_bytes: u64,
-    /// Rows of the whole snapshot. Forty bytes a selected row are kept per sync.
+    /// Rows of the whole snapshot.
     pub rows: u64,
+    /// Bytes that all syncs of one pass may keep of the rows that they select: 28 a row, 12 more for each identifier
+    /// that another record may carry too.
+    pub kept_bytes: u64,
     /// Bytes of one page, compressed or not. The largest page that a well-known writer makes has 100 MB.
     pub page_bytes: u64,
     /// Bytes of one column in one row group that must be held at once: nested columns without page row counts only.
@@ -25,6 +28,7 @@ impl Default for Limits {
         Self {
             footer_bytes: 16 << 20,
             rows: 200_000_000,
+            kept_bytes: u64::MAX,
             page_bytes: 256 << 20,
             chunk_bytes: 256 << 20,
             read_ahead_bytes: 64 << 20,

@@ -4,7 +4,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_expr::Expr;
 use driftless_config::{FieldMapping, PreferOrder};
 
-use crate::sql::{Expression, Planner, reads};
+use crate::sql::{Expression, Planner, Prunable, reads};
 use crate::value::{is_scalar, is_supported};
 use crate::{Use, ViewError, ViewSpec};
 
@@ -23,6 +23,8 @@ pub(crate) struct Planned<'s> {
 /// A view that is ready to read batches of exactly its own columns.
 pub(crate) struct Bound<'s> {
     pub(crate) condition: Option<Expression>,
+    /// The condition once more, if statistics can tell that it is true for no row.
+    pub(crate) prunable: Option<Prunable>,
     pub(crate) key: Vec<Expression>,
     /// In the order of the mapping.
     pub(crate) fields: Vec<(&'s FieldMapping, Expression)>,
@@ -93,7 +95,8 @@ impl<'s> Planned<'s> {
             }
             _ => None,
         };
-        Ok(Bound { condition, key, fields, prefer })
+        let prunable = self.condition.as_ref().and_then(|e| Prunable::new(e, file));
+        Ok(Bound { condition, prunable, key, fields, prefer })
     }
 
     /// The view's own columns of a file.

@@ -157,6 +157,13 @@ impl<'a> ParquetFile<'a> {
         self.metadata.row_groups().iter().filter_map(|g| u64::try_from(g.num_rows()).ok()).sum()
     }
 
+    /// The footer as it stands in the file.
+    pub(super) fn footer(&self) -> Bytes {
+        let length = to_usize(self.object.size - SUFFIX - self.data_end);
+        let end = self.tail.len() - to_usize(SUFFIX);
+        self.tail.slice(end - length..end)
+    }
+
     /// Rows of each row group.
     pub(crate) fn group_rows(&self) -> impl Iterator<Item = u64> {
         self.metadata.row_groups().iter().map(|g| u64::try_from(g.num_rows()).unwrap_or(0))

@@ -14,7 +14,9 @@ mod page;
 mod row_group;
 mod scan;
 mod schema;
+mod statistics;
 mod thrift;
 
 pub(crate) use file::ParquetFile;
 pub(crate) use scan::{Batch, Group, Scan};
+pub(crate) use statistics::Statistics;

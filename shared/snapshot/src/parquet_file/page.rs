@@ -114,11 +114,15 @@ pub(crate) struct Pages {
     held: Held,
     dictionary_bytes: u64,
     page_bytes: u64,
+    /// Made for the first page, used for all.
+    zstd: Option<Zstd>,
 }
+
+type Zstd = zstd::bulk::Decompressor<'static>;
 
 impl Pages {
     pub(crate) fn new(queue: Queue, leaf: Leaf, held: Held) -> Self {
-        Self { queue, leaf, held, dictionary_bytes: 0, page_bytes: 0 }
+        Self { queue, leaf, held, dictionary_bytes: 0, page_bytes: 0, zstd: None }
     }
 
     fn open(&mut self, page: RawPage) -> Result<Page, Cause> {
@@ -144,7 +148,7 @@ impl Pages {
             _ => (0, true),
         };
         let buf = if packed && self.leaf.codec != Compression::UNCOMPRESSED {
-            decompress(self.leaf.codec, &bytes, plain, to_usize(header.uncompressed))?
+            decompress(self.leaf.codec, &bytes, plain, to_usize(header.uncompressed), &mut self.zstd)?
         } else {
             bytes
         };
@@ -285,7 +289,13 @@ fn to_usize(n: u64) -> usize {
 }
 
 /// Decompresses a page whose first `plain` bytes are not compressed. Never makes more than `size` bytes.
-fn decompress(codec: Compression, input: &[u8], plain: usize, size: usize) -> Result<Bytes, Cause> {
+fn decompress(
+    codec: Compression,
+    input: &[u8],
+    plain: usize,
+    size: usize,
+    context: &mut Option<Zstd>,
+) -> Result<Bytes, Cause> {
     let failed = |e: &dyn core::fmt::Display| Cause::Decompress(e.to_string());
     let (levels, packed) =
         input.split_at_checked(plain).ok_or(Cause::PageHeader("the levels are longer than the page"))?;
@@ -311,7 +321,11 @@ fn decompress(codec: Compression, input: &[u8], plain: usize, size: usize) -> Re
         Compression::LZ4_RAW => lz4_flex::block::decompress_into(packed, &mut out[plain..]).map_err(|e| failed(&e))?,
         Compression::LZ4 => hadoop_lz4(packed, &mut out[plain..])?,
         Compression::ZSTD(_) => {
-            let all = zstd::bulk::decompress(packed, expected).map_err(|e| failed(&e))?;
+            let context = match context {
+                Some(context) => context,
+                None => context.insert(Zstd::new().map_err(|e| failed(&e))?),
+            };
+            let all = context.decompress(packed, expected).map_err(|e| failed(&e))?;
             let n = all.len();
             if plain == 0 {
                 out = all;

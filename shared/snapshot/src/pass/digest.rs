@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::{Schema, SchemaRef};
+use driftless_config::Selection;
 use driftless_model::{InvalidReason, KeyHash, Lanes, Task, in_lanes};
 
 use super::entries::{Digests, Entries, Winner};
@@ -9,7 +11,7 @@ use super::files::{First, Place, Source, Stretch, Survey, located, scan, unreada
 use super::prefer::{Contest, decide};
 use super::report::{Refused, Report};
 use super::rows::{Row, RowReader};
-use crate::parquet_file::Batch;
+use crate::parquet_file::{Batch, Group, ParquetFile, Statistics};
 use crate::sql::Evaluated;
 use crate::view::{Bound, plan};
 use crate::{HashKey, Limits, SnapshotError, ViewError, ViewSpec};
@@ -41,7 +43,8 @@ pub struct Digested {
 ///
 /// # Errors
 /// The outer error is the snapshot's: nothing can be said for any sync. An inner error is that sync's alone. Of several the
-/// first in the order of files and row groups is reported.
+/// first in the order of files and row groups is reported. [`SnapshotError::DoesNotFit`] comes before anything but footers was
+/// read, where a sync selects every row.
 pub async fn digest(
     source: Source<'_>,
     views: &[View<'_>],
@@ -49,12 +52,14 @@ pub async fn digest(
     lanes: &dyn Lanes,
 ) -> Result<Vec<Result<Digested, ViewError>>, SnapshotError> {
     let survey = Survey::of(source).await?;
+    let kept = Kept::new(source.limits, views, key);
+    kept.check(survey.rows())?;
     let shares = survey.deal(lanes.count());
     let limits = survey.lane_limits(shares.len());
     let errors = Errors::new(views.len());
     let tasks = shares.iter().map(|share| {
         let passes = views.iter().map(|view| Pass::new(*view, key, survey.rows())).collect();
-        let lane = Lane { survey: &survey, limits: &limits, errors: &errors, passes };
+        let lane = Lane { survey: &survey, limits: &limits, errors: &errors, kept: &kept, passes };
         let task: Task<'_, _> = Box::pin(lane.run(share));
         task
     });
@@ -81,6 +86,44 @@ pub async fn digest(
         pass.report.bytes_read = survey.fetched();
     }
     Ok(digested)
+}
+
+/// What all lanes keep of the rows that are selected, counted against the limit.
+struct Kept {
+    /// Bytes of a row of each view, and whether it selects every row.
+    views: Vec<(u64, bool)>,
+    bytes: AtomicU64,
+    rows: AtomicU64,
+    limit: u64,
+}
+
+impl Kept {
+    fn new(limits: &Limits, views: &[View<'_>], key: &HashKey) -> Self {
+        let views = views.iter().map(|view| {
+            let all = matches!(view.spec.selection, Selection::Everything);
+            (RowReader::row_bytes(view.spec, key), all)
+        });
+        let (bytes, rows) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { views: views.collect(), bytes, rows, limit: limits.kept_bytes }
+    }
+
+    /// Says before anything is read that it cannot fit, if that is sure.
+    fn check(&self, rows: u64) -> Result<(), SnapshotError> {
+        let whole = || self.views.iter().filter(|(_, all)| *all).map(|(bytes, _)| rows.saturating_mul(*bytes));
+        let needed = whole().fold(0, u64::saturating_add);
+        if needed <= self.limit {
+            return Ok(());
+        }
+        let rows = rows.saturating_mul(whole().count() as u64);
+        Err(SnapshotError::DoesNotFit { rows, needed, limit: self.limit })
+    }
+
+    fn add(&self, view: usize, rows: u64) -> Result<(), SnapshotError> {
+        let bytes = rows * self.views.get(view).map_or(0, |(bytes, _)| *bytes);
+        let needed = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let rows = self.rows.fetch_add(rows, Ordering::Relaxed) + rows;
+        if needed <= self.limit { Ok(()) } else { Err(SnapshotError::DoesNotFit { rows, needed, limit: self.limit }) }
+    }
 }
 
 /// Where the lanes have met errors first: what lies behind them need not be read.
@@ -110,6 +153,7 @@ struct Lane<'s, 'a, 'v> {
     survey: &'s Survey<'a>,
     limits: &'s Limits,
     errors: &'s Errors,
+    kept: &'s Kept,
     passes: Vec<Pass<'v>>,
 }
 
@@ -139,11 +183,12 @@ impl<'v> Lane<'_, '_, 'v> {
             if self.errors.nobody_reads(*place) {
                 continue;
             }
-            let mut scan = scan(&file, stretch.whole(), &columns, self.limits);
+            let needed = self.needed(&file, stretch);
+            let mut next = needed.first().map_or(0, |group| group.index);
+            let mut scan = scan(&file, needed, &columns, self.limits);
             for pass in &mut self.passes {
                 pass.project(scan.schema());
             }
-            let mut next = stretch.groups.first().copied().unwrap_or(0);
             loop {
                 // An error of the scan names its row group; the one that is being read is the best we know without it.
                 *place = Place::group(stretch.file, next);
@@ -158,14 +203,29 @@ impl<'v> Lane<'_, '_, 'v> {
                     break;
                 }
                 let first_row = self.survey.first_row(stretch.file, next).saturating_add(batch.first_row);
-                for (pass, met) in self.passes.iter_mut().zip(&self.errors.views) {
+                for (number, pass) in self.passes.iter_mut().enumerate() {
+                    let before = pass.found.report.selected;
                     pass.read(&batch, first_row, |e| located(e, &file, batch.row_group));
-                    pass.fail_at(*place, met);
+                    pass.fail_at(*place, &self.errors.views[number]);
+                    self.kept.add(number, pass.found.report.selected - before)?;
                 }
             }
             self.survey.count(scan.fetched);
         }
         Ok(())
+    }
+}
+
+impl Lane<'_, '_, '_> {
+    /// The row groups that any view needs. The rows of the others count as read for that view, which knows without reading
+    /// that it selects none of them: `min_rows` and the shares of the guards are of all rows of the snapshot.
+    fn needed(&mut self, file: &ParquetFile<'_>, stretch: &Stretch) -> Vec<Group> {
+        for pass in &mut self.passes {
+            pass.leave_out(file, stretch);
+        }
+        let mut groups = stretch.whole();
+        groups.retain(|group| self.passes.iter().any(|pass| pass.needs(group.index)));
+        groups
     }
 }
 
@@ -175,6 +235,8 @@ struct Pass<'v> {
     reader: RowReader,
     /// For files of one schema: the bound expressions, their columns, and where these are in the batches.
     bound: Option<(SchemaRef, Bound<'v>, Vec<String>, Vec<usize>)>,
+    /// The row groups of the current file of which the view selects nothing.
+    left_out: BTreeSet<usize>,
     found: Found,
     failed: Option<ViewError>,
     failed_at: Place,
@@ -206,6 +268,7 @@ impl<'v> Pass<'v> {
             view,
             reader: RowReader::new(view.spec, key),
             bound: None,
+            left_out: BTreeSet::new(),
             found: Found::new(rows),
             failed: None,
             failed_at: Place::NOWHERE,
@@ -238,6 +301,27 @@ impl<'v> Pass<'v> {
         }
     }
 
+    /// Looks in the statistics for row groups of which the view selects nothing.
+    fn leave_out(&mut self, file: &ParquetFile<'_>, stretch: &Stretch) {
+        self.left_out.clear();
+        let Some(prunable) = self.bound.as_ref().and_then(|(_, bound, ..)| bound.prunable.as_ref()) else { return };
+        if self.failed.is_some() {
+            return;
+        }
+        let Some(statistics) = Statistics::of(file, &prunable.columns()) else { return };
+        let rows: Vec<u64> = file.group_rows().collect();
+        for group in &stretch.groups {
+            if !prunable.may_be_true(&|column| statistics.bounds(*group, column)) {
+                self.left_out.insert(*group);
+                self.found.report.rows_read += rows.get(*group).copied().unwrap_or(0);
+            }
+        }
+    }
+
+    fn needs(&self, group: usize) -> bool {
+        self.failed.is_none() && !self.left_out.contains(&group)
+    }
+
     /// Notes where the view has failed, if it just has.
     fn fail_at(&mut self, place: Place, met: &First) {
         if self.failed.is_some() && self.failed_at == Place::NOWHERE {
@@ -248,7 +332,7 @@ impl<'v> Pass<'v> {
 
     fn read(&mut self, batch: &Batch, first_row: u32, explain: impl FnOnce(Evaluated) -> ViewError) {
         let Some((_, bound, _, indices)) = &self.bound else { return };
-        if self.failed.is_some() {
+        if !self.needs(batch.row_group) {
             return;
         }
         let prefers = self.view.spec.prefer.is_some();

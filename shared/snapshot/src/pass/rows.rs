@@ -6,8 +6,9 @@ use arrow::datatypes::Field;
 use driftless_config::{FieldMapping, Selection};
 use driftless_model::{AttrHash, InvalidReason, KeyHash};
 
+use super::entries::Entry;
 use super::fields::{Keys, Normalized, fields, keys, normalized};
-use super::shared::Identifiers;
+use super::shared::{IdEntry, Identifiers};
 use crate::keyed::{FieldHasher, RecordHasher};
 use crate::sql::Evaluated;
 use crate::value::{Column, Rank, Scalar, Visitor, visit};
@@ -86,6 +87,15 @@ impl RowReader {
             needs_identifiers: first.is_some(),
             columns: Columns::default(),
         }
+    }
+
+    /// Bytes that are kept of a row that is selected, at most.
+    pub(super) fn row_bytes(spec: &ViewSpec, key: &HashKey) -> u64 {
+        let ids = match Self::new(spec, key).identifiers {
+            Identifiers::Unique => 0,
+            Identifiers::MayBeShared => spec.mapping.identifiers().count(),
+        };
+        (size_of::<Entry>() + ids * size_of::<IdEntry>()) as u64
     }
 
     /// Calls `each` with every row of a batch that the selection takes, and with the row's number among them. Returns

@@ -7,5 +7,7 @@ mod columns;
 mod functions;
 mod parse;
 mod plan;
+mod prune;
 
 pub(crate) use plan::{Evaluated, Expression, Planner, reads};
+pub(crate) use prune::{Bound, Bounds, Prunable};

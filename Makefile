@@ -32,15 +32,16 @@ demo: tools functions ## The whole product on the local cloud: snapshots in, a r
 	@$(PYTHON) infra/local/demo.py $(if $(DATA),--key '$(KEY)' $(DATA))
 
 test: ## Everything that must hold before a change is merged
-	@step() { echo; echo "== [$$1/7] $$2"; }
+	@step() { echo; echo "== [$$1/8] $$2"; }
 	started=$$(date +%s)
 	step 1 "tools: the Python environment of the local cloud and the lints"; $(MAKE) tools
 	step 2 "format"; cargo fmt --all --check
 	step 3 "templates: cfn-lint, sam validate"; $(MAKE) lint-templates
 	step 4 "clippy: warnings are errors"; $(MAKE) lint-rust
-	step 5 "unit, property, simulation and template tests"; $(MAKE) unit
+	step 5 "unit, property, simulation, conformance and template tests"; $(MAKE) conformance
 	step 6 "functions: built for the local cloud"; $(MAKE) functions
 	step 7 "end to end, on the deployed templates"; $(MAKE) e2e
+	step 8 "the demo, as a new user runs it"; $(MAKE) demo
 	echo "== all passed in $$(( ($$(date +%s) - started) / 60 )) min"
 
 lint: tools ## Format, clippy, templates, and cargo-deny where it is installed
@@ -59,10 +60,10 @@ lint-deny: ## Licences, advisories, sources and bans of the dependencies
 	@if ! cargo deny --version >/dev/null 2>&1; then cargo install cargo-deny --locked --root $(CACHE)/tools; fi
 	cargo deny --workspace check
 
-unit: tools ## Unit, property, simulation and template tests
+unit: tools ## Unit, property, simulation and template tests, without any service
 	@DRIFTLESS_VENV="$(VENV)" cargo test --locked $(TESTED)
 
-conformance: tools ## The same suites against the emulated AWS and scim2-server
+conformance: tools ## The same, with the stores also on the emulated AWS and the SCIM connector on scim2-server
 	@cloud="$(CLOUD) --state .local/unit"
 	$$cloud down
 	trap "$$cloud down" EXIT

@@ -110,7 +110,8 @@ def main():
     parser.add_argument("cases", nargs="*")
     arguments = parser.parse_args()
     bench, begun = Bench(arguments), time.monotonic()
-    say(report.machine(arguments.threads))
+    arguments.machine = report.machine(arguments.threads)
+    say(arguments.machine)
     if arguments.sweep:
         for thing, sweep in c.SWEEPS.items():
             results = [bench.measure(case, only=("floor", "ours_changes", "ours_ingest", "ours_fold", "duckdb")) for case in sweep]

@@ -47,6 +47,7 @@ pub(crate) struct Calls {
     pub(crate) update: u64,
     pub(crate) remove: u64,
     pub(crate) inspect: u64,
+    pub(crate) prepare: u64,
     /// API requests made: data requests, retries, look-ups and bisections.
     pub(crate) requests: u64,
 }
@@ -62,6 +63,7 @@ impl Calls {
             update: by(Operation::Update),
             remove: by(Operation::Remove),
             inspect: by(Operation::Inspect),
+            prepare: by(Operation::Prepare),
             requests: calls.iter().map(requests).sum(),
         }
     }

@@ -1,5 +1,8 @@
 """A connector is killed at the worst moments, records are refused, calls fail; afterwards the list is equal."""
 
+import hashlib
+import json
+
 from world import DESTINATION, equal, expect, note, people
 
 CONNECTOR = f"to-{DESTINATION}"
@@ -38,7 +41,9 @@ def killed_and_failing_it_still_converges(w):
         w.run("crash", codes=(0, 3))
     w.idle("crash")
     equal(w, "crash", third)
-    figures(w, w.log("crash"))
+    log = w.log("crash")
+    figures(w, log)
+    acknowledged(log, w.members("crash"), leaver)
     w.destination()
     w.driftless("apply", "--yes")
 
@@ -64,6 +69,22 @@ def figures(w, log):
     note(f"repeated deliveries {repeated} <= {allowed} records of killed, failed and unanswered calls")
     expect("every commit was acknowledged", committed <= answered, True)
     expect("repeated deliveries are bounded", repeated <= allowed, True)
+
+
+def acknowledged(log, members, leaver):
+    """Every record that the list holds now was answered with a yes in just that state, and the one that left with a yes to its removal."""
+    yes, removed = set(), set()
+    for e in log:
+        if e["status"] == 200:
+            refused = set(e["rejected"])
+            said = [pair for pair in zip(e["identifiers"], e["digests"]) if pair[0] not in refused]
+            removed.update(i for i, _ in said if e["op"] == "remove")
+            yes.update(said if e["op"] != "remove" else ())
+    digest = lambda record: hashlib.md5(json.dumps(record, sort_keys=True).encode()).hexdigest()[:8]  # noqa: E731  as the server's log has it
+    expect("members without an acknowledgement", [k for k, r in members.items() if (k, digest(r)) not in yes], [])
+    expect("the removal whose record's answer was lost is acknowledged", leaver in removed, True)
+    killed = [e["records"] for e in log if e["killed"]]
+    expect("two workers were killed at a request, one in mid-bisect", (len(killed), min(killed) < 500), (2, True))
 
 
 SCENARIOS = [killed_and_failing_it_still_converges]

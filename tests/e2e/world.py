@@ -28,7 +28,7 @@ kind: rest
 base_url: {url}
 auth: {{ bearer: {{ token: {{ secret: {secret} }} }} }}
 timeout: 5s
-batch: {{ records: 500 }}
+batch: {{ records: {records} }}
 {all_or_nothing}answer:
   results: {{ by_position: {{ items: /results, code: /status, reason: /code }} }}
 add:
@@ -67,9 +67,9 @@ class World:
         (self.project / "destinations").mkdir(parents=True, exist_ok=True)
         self.destination()
 
-    def destination(self, all_or_nothing=False):
+    def destination(self, all_or_nothing=False, records=500):
         text = DESTINATION_YAML.format(
-            url=self.remote["url"], secret=SECRET, all_or_nothing="all_or_nothing: true\n" if all_or_nothing else ""
+            url=self.remote["url"], secret=SECRET, records=records, all_or_nothing="all_or_nothing: true\n" if all_or_nothing else ""
         )
         (self.project / "destinations" / f"{DESTINATION}.yaml").write_text(text)
 

@@ -7,6 +7,7 @@ use driftless_testkit::{Random, Visits};
 use crate::at_once;
 use crate::dataset::{Mapping, People, Settings, person, select};
 use crate::ghosts::shown;
+use crate::scenes;
 use crate::store::Forgotten;
 use crate::world::{Setup, World};
 
@@ -41,9 +42,10 @@ enum Act {
     Expire,
     Erase,
     Reconfigure,
+    Scene,
 }
 
-const WEIGHTS: [(Act, usize); 19] = [
+const WEIGHTS: [(Act, usize); 20] = [
     (Act::Step, 16),
     (Act::Run, 16),
     (Act::Upload, 6),
@@ -63,6 +65,7 @@ const WEIGHTS: [(Act, usize); 19] = [
     (Act::Expire, 1),
     (Act::Erase, 2),
     (Act::Reconfigure, 1),
+    (Act::Scene, 1),
 ];
 
 fn act(random: &mut Random) -> Act {
@@ -210,6 +213,11 @@ fn one(w: &mut World, act: Act, random: &mut Random, previous: &mut Option<Peopl
         Act::Expire => w.expire(),
         Act::Erase => drop(w.erase(["a", "b", "c", "d", "e", "f"][random.below(6)])),
         Act::Reconfigure => w.reconfigure(&sync),
+        Act::Scene => {
+            if let Some(people) = scenes::play(w, random) {
+                *previous = newest.replace(people);
+            }
+        }
     }
 }
 

@@ -200,7 +200,8 @@ impl World {
 
     /// Receives every visible message and works it off, and whatever that asks for, until nothing is visible.
     pub fn work_off(&mut self, urls: &[&str]) {
-        for _ in 0..200 {
+        // Everything that was ever received may have come once more.
+        for _ in 0..200 + 4 * self.received.len() {
             let next =
                 urls.iter().find_map(|url| self.queue.visible(url).first().map(|id| ((*url).to_owned(), id.clone())));
             let Some((url, id)) = next else { return };

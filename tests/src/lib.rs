@@ -21,6 +21,7 @@ mod ghosts;
 pub mod history;
 mod invoke;
 mod list;
+mod scenes;
 mod store;
 mod task;
 mod world;

@@ -119,8 +119,8 @@ impl Delivery {
             return Ok(Delivered::Dropped);
         };
         let stop_before = deadline.min(lease_until);
-        if call.operation == Operation::Inspect {
-            return self.inspect(connector, &item, call, &token).await;
+        if matches!(call.operation, Operation::Inspect | Operation::Prepare) {
+            return self.first(connector, &item, call, &token).await;
         }
         let (mut outcomes, open) = split(&call, &rows, &erased)?;
         let base = format!("{run}-{number}");
@@ -219,8 +219,11 @@ impl Delivery {
         Ok(Delivered::Parked)
     }
 
-    /// First-sync policy `refuse`: a list that can be read and is not empty was filled by somebody else.
-    async fn inspect(
+    /// Before the first run, and while this call is claimed before any other: looks at the list and makes it ready.
+    ///
+    /// First-sync policy `refuse`: a list that can be read and is not empty was filled by somebody else. If we die after the
+    /// list was created, the next claim finds it.
+    async fn first(
         &self,
         connector: &dyn Connector,
         run: &Run,
@@ -232,14 +235,23 @@ impl Delivery {
             parkings: run.parkings + 1,
             ..run.clone()
         };
-        let refused = match connector.inspect().await {
-            Ok(ListState::Empty | ListState::Unreadable) => {
+        let looked = match call.operation {
+            Operation::Inspect => connector.inspect().await,
+            _ => Ok(ListState::Unreadable),
+        };
+        let ready = match looked {
+            Ok(ListState::Empty | ListState::Unreadable) => connector.prepare().await.map(|()| true),
+            Ok(ListState::NotEmpty) => Ok(false),
+            Err(failure) => Err(failure),
+        };
+        let refused = match ready {
+            Ok(true) => {
                 let outcome = CallOutcome { requests: 1, at: self.clock.now(), ..CallOutcome::default() };
                 let _: Swap = self.log.settle(&run.sync, &run.id, call.number, token, &outcome).await?;
                 self.ask_for_sweep(run).await?;
                 return Ok(Delivered::Settled { delivered: 0, other: 0, requests: 1 });
             }
-            Ok(ListState::NotEmpty) => {
+            Ok(false) => {
                 let reason = "the list has members that driftless did not put there; empty it, or set \
                               `first_sync: ignore` and run `driftless apply`, then `driftless resume`";
                 parked(reason.to_owned(), None)

@@ -54,11 +54,16 @@ fn kept_bytes(memory: u64) -> u64 {
     memory - (200 << 20).min(memory / 2)
 }
 
-struct IngestFunction {
-    ingest: Ingest,
-    queue: Arc<dyn Queue>,
-    planner_queue: String,
-    metrics: Arc<Metrics>,
+/// Answers the messages of the ingest queue.
+pub struct IngestFunction {
+    /// Takes snapshots up.
+    pub ingest: Ingest,
+    /// Where plans are asked for.
+    pub queue: Arc<dyn Queue>,
+    /// The planner's queue.
+    pub planner_queue: String,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
 }
 
 #[async_trait]

@@ -15,5 +15,5 @@ mod handler;
 mod take_up;
 
 pub use error::Error;
-pub use handler::init;
+pub use handler::{IngestFunction, init};
 pub use take_up::{Ingest, Taken};

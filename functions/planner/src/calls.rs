@@ -114,13 +114,11 @@ fn size(row: &PlannedRow) -> u64 {
 
 impl Rows {
     /// Cuts the rows into calls, in order. A call that contains a waiting row waits as a whole, so their number stays the
-    /// fewest that both limits allow. With `inspect`, a call that looks at the list comes before all others.
+    /// fewest that both limits allow. `opening` comes
+    /// before all others.
     #[must_use]
-    pub fn calls(&self, run: &RunId, capabilities: &Capabilities, inspect: bool) -> Vec<Call> {
-        let mut calls = Vec::new();
-        if inspect {
-            calls.push(call(run, 0, 0, Operation::Inspect, 0, 0));
-        }
+    pub fn calls(&self, run: &RunId, capabilities: &Capabilities, opening: Option<Operation>) -> Vec<Call> {
+        let mut calls: Vec<Call> = opening.map(|operation| call(run, 0, 0, operation, 0, 0)).into_iter().collect();
         let mut start = 0;
         while let Some(operation) = self.rows.get(start).map(|r| r.operation) {
             let same = self.rows.iter().skip(start).take_while(|r| r.operation == operation).count();
@@ -130,7 +128,7 @@ impl Rows {
                 let last = first + range.rows as usize;
                 let phase = self.phases.get(first..last).and_then(|p| p.iter().max()).copied().unwrap_or(0);
                 let number = u32::try_from(calls.len()).unwrap_or(u32::MAX);
-                calls.push(call(run, number, phase + u8::from(inspect), operation, first as u64, range.rows));
+                calls.push(call(run, number, phase + u8::from(opening.is_some()), operation, first as u64, range.rows));
             }
             start += same;
         }

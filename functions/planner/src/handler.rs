@@ -44,9 +44,12 @@ pub async fn init() -> Result<Service, InitError> {
     Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics })
 }
 
-struct PlannerFunction {
-    planner: Planner,
-    metrics: Arc<Metrics>,
+/// Answers the messages of the planner's queue.
+pub struct PlannerFunction {
+    /// Plans.
+    pub planner: Planner,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
 }
 
 /// An overtaken plan is made again after the writer that overtook it has had its time.

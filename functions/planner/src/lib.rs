@@ -16,5 +16,5 @@ pub mod plan;
 mod preview;
 
 pub use error::Error;
-pub use handler::init;
+pub use handler::{PlannerFunction, init};
 pub use preview::Preview;

@@ -12,8 +12,11 @@ use driftless_deltalog::head::{ActivationGuard, Attention, Head, Hold, Swap, Tic
 use driftless_deltalog::ledger::{Call, Counts, Reject, Run, RunState};
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_history::encode_changeset;
-use driftless_model::{AckRow, AttrHash, Clock, Disposition, KeyHash, Millis, RecordState, RunId, SyncId, Tokens};
+use driftless_model::{
+    AckRow, AttrHash, Clock, Disposition, KeyHash, Millis, Operation, RecordState, RunId, SyncId, Tokens,
+};
 use driftless_objects::Objects;
+use driftless_runtime::chain;
 use driftless_snapshot::{HashKey, Limits, Record, Source, ViewSpec};
 use driftless_state::{SyncState, Touched, documents, names};
 
@@ -189,7 +192,7 @@ impl Planner {
             }
             Err(Error::Snapshot(e)) if e.disposition() == Disposition::Reject => {
                 // Gone, or no longer what was ingested: nothing is sent.
-                return self.needs_attention(head, &e.to_string()).await;
+                return self.needs_attention(head, &chain(&e)).await;
             }
             Err(e) => return Err(e),
         };
@@ -211,8 +214,8 @@ impl Planner {
         if rows.rows.is_empty() && decision.net.transfers_due == 0 {
             return Ok(Planned::InSync);
         }
-        let inspect = inspects(head, setting) && !rows.rows.is_empty();
-        let calls = rows.calls(&id, &setting.capabilities, inspect);
+        let first = first_call(head, setting).filter(|_| !rows.rows.is_empty());
+        let calls = rows.calls(&id, &setting.capabilities, first);
         let run = self.run_item(request, head, setting, &decision, &rows, &calls, id, now);
         self.activate(request, head, setting, run, rows, decision.net, &calls).await
     }
@@ -438,18 +441,24 @@ pub fn on_change(config: &Sync) -> Option<&driftless_config::OnChange> {
     }
 }
 
-/// First-sync policy `refuse`: nothing is acknowledged yet, and the list can be read.
-pub(crate) fn inspects(head: &Head, setting: &Setting) -> bool {
-    let first = head.history.is_none() && head.delivered.is_empty();
-    first && setting.config.first_sync == FirstSync::Refuse && setting.capabilities.list
+/// What comes before everything else while nothing is acknowledged yet: a look at the list (policy `refuse`, where it can be
+/// read), which also makes it ready, or only that.
+pub(crate) fn first_call(head: &Head, setting: &Setting) -> Option<Operation> {
+    let refuses = setting.config.first_sync == FirstSync::Refuse && setting.capabilities.list;
+    match () {
+        () if head.history.is_some() || !head.delivered.is_empty() => None,
+        () if refuses => Some(Operation::Inspect),
+        () if setting.capabilities.creates_list => Some(Operation::Prepare),
+        () => None,
+    }
 }
 
 pub(crate) fn counts(net: &Net, rows: &Rows) -> Counts {
     let of = |op| rows.rows.iter().filter(|r| r.operation == op).count() as u64;
     Counts {
-        adds: of(driftless_model::Operation::Add),
-        updates: of(driftless_model::Operation::Update),
-        removals: of(driftless_model::Operation::Remove),
+        adds: of(Operation::Add),
+        updates: of(Operation::Update),
+        removals: of(Operation::Remove),
         held: net.held.len() as u64 + net.beyond_horizon,
         quarantined: net.quarantined,
     }

@@ -6,7 +6,7 @@ use driftless_state::SyncState;
 
 use crate::calls::lay_out;
 use crate::error::Error;
-use crate::plan::{Planner, counts, inspects, removed, sequence, strategy_of};
+use crate::plan::{Planner, counts, first_call, removed, sequence, strategy_of};
 
 /// What `driftless plan` shows.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ impl Planner {
         let records = self.payloads(&head, &setting, &decision.net).await?;
         let sequence = sequence(setting.config.strategy);
         let rows = lay_out(&decision.net, records, &setting.capabilities, sequence);
-        let calls = rows.calls(&RunId::new("preview"), &setting.capabilities, inspects(&head, &setting));
+        let calls = rows.calls(&RunId::new("preview"), &setting.capabilities, first_call(&head, &setting));
         Ok(Some(Preview {
             counts: counts(&decision.net, &rows),
             sample: decision.net.sends.iter().map(|s| s.key_hash).chain(removed(&decision.net)).take(10).collect(),

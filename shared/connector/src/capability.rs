@@ -14,6 +14,8 @@ pub struct Capabilities {
     pub remove: Option<Limits>,
     /// Its members can be listed.
     pub list: bool,
+    /// It creates the list where there is none: a run that finds nothing acknowledged begins with [`Operation::Prepare`].
+    pub creates_list: bool,
     /// What an acknowledgement covers.
     pub acknowledges: Acknowledges,
     /// Sending a row twice does no harm.
@@ -48,7 +50,7 @@ impl Capabilities {
             Operation::Add => self.add,
             Operation::Update => self.update,
             Operation::Remove => self.remove,
-            Operation::Inspect => None,
+            Operation::Inspect | Operation::Prepare => None,
         }
     }
 }

@@ -32,6 +32,12 @@ pub trait Connector: Send + Sync {
     /// Whether the list can be read, and is empty. Changes nothing.
     async fn inspect(&self) -> Result<ListState, Failure>;
 
+    /// Sees to it that the list is there, by creating it where the configuration says so. The stack asks once, before the
+    /// first run, and from one worker only: services let two of them create two lists of one name. Repeatable.
+    async fn prepare(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// The members, page by page: `None` starts, [`Page::next`] goes on. Changes nothing.
     async fn list(&self, cursor: Option<String>) -> Result<Page, Failure>;
 

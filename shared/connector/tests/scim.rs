@@ -45,8 +45,11 @@ impl Independent {
         Some(Self { url: format!("http://127.0.0.1:{port}/v2"), _child: child })
     }
 
-    fn connector(&self, more: &str) -> Box<dyn Connector> {
-        connector(&scim(&self.url, more), "news")
+    /// With its list, as before a first run.
+    async fn connector(&self, more: &str) -> Box<dyn Connector> {
+        let connector = connector(&scim(&self.url, more), "news");
+        connector.prepare().await.unwrap();
+        connector
     }
 }
 
@@ -94,13 +97,13 @@ fn emails(numbers: impl IntoIterator<Item = u32>) -> BTreeSet<String> {
 #[tokio::test]
 async fn a_group_gets_and_loses_members_and_no_user_is_deleted() {
     let Some(server) = Independent::start().await else { return };
-    let connector = server.connector(GROUP);
+    let connector = server.connector(GROUP).await;
     assert_eq!(connector.inspect().await, Ok(ListState::Empty));
     let added = deliver(&*connector, Operation::Add, &rows(150)).await;
     assert_eq!((letters(&added), added.stop.clone()), ("D".repeat(150), None));
     assert!(added.outcomes.values().all(|o| o.remote_id.is_some()));
-    // Configuration, bulk, group look-up, group, members; then bulk and members for the other 50.
-    assert_eq!(added.requests, 7);
+    // Configuration, bulk, members; then bulk and members for the other 50.
+    assert_eq!(added.requests, 5);
     assert_eq!(members(&*connector).await, emails(0..150));
     assert_eq!(connector.inspect().await, Ok(ListState::NotEmpty));
 
@@ -123,9 +126,20 @@ async fn a_group_gets_and_loses_members_and_no_user_is_deleted() {
 }
 
 #[tokio::test]
+async fn the_group_is_made_once_before_anybody_is_added_and_never_by_adding() {
+    let Some(server) = Independent::start().await else { return };
+    let unprepared = connector(&scim(&server.url, GROUP), "news");
+    let driven = deliver(&*unprepared, Operation::Add, &rows(1)).await;
+    assert_eq!(driven.stop, Some(Stop::Fatal { reason: "there is no group of this name".into() }));
+    server.connector(GROUP).await;
+    server.connector(GROUP).await;
+    assert_eq!(letters(&deliver(&*unprepared, Operation::Add, &rows(1)).await), "D", "one group, whoever made it");
+}
+
+#[tokio::test]
 async fn the_same_call_twice_changes_nothing_more() {
     let Some(server) = Independent::start().await else { return };
-    let connector = server.connector(GROUP);
+    let connector = server.connector(GROUP).await;
     let first = deliver(&*connector, Operation::Add, &rows(5)).await;
     let second = deliver(&*connector, Operation::Add, &rows(5)).await;
     assert_eq!(first.outcomes, second.outcomes);
@@ -136,7 +150,7 @@ async fn the_same_call_twice_changes_nothing_more() {
 async fn an_update_changes_the_user_and_makes_one_who_was_deleted_anew() {
     let Some(server) = Independent::start().await else { return };
     for more in [GROUP, "group: {create: true}\nbulk: off"] {
-        let connector = server.connector(more);
+        let connector = server.connector(more).await;
         let added = deliver(&*connector, Operation::Add, &rows(3)).await;
         let mut changed = rows(3);
         for (n, row) in &mut changed {
@@ -165,7 +179,7 @@ async fn an_update_changes_the_user_and_makes_one_who_was_deleted_anew() {
 #[tokio::test]
 async fn replacing_the_members_takes_out_only_those_who_leave() {
     let Some(server) = Independent::start().await else { return };
-    let connector = server.connector("group: {create: true, removal: replace}");
+    let connector = server.connector("group: {create: true, removal: replace}").await;
     let added = deliver(&*connector, Operation::Add, &rows(10)).await;
     let removed = deliver(&*connector, Operation::Remove, &removals_of(&added, &[0, 1, 2], true)).await;
     assert_eq!((letters(&removed).as_str(), removed.requests), ("DDD", 2));
@@ -181,7 +195,7 @@ async fn in_mode_user_a_removal_deactivates_or_deletes() {
         [("mode: user", false), ("mode: user\non_remove: delete", true), ("mode: user\nbulk: off", false)]
     {
         let Some(server) = Independent::start().await else { return };
-        let connector = server.connector(more);
+        let connector = server.connector(more).await;
         let added = deliver(&*connector, Operation::Add, &rows(3)).await;
         assert_eq!((letters(&added).as_str(), members(&*connector).await), ("DDD", emails(0..3)));
         let removed = deliver(&*connector, Operation::Remove, &removals_of(&added, &[1, 2], true)).await;
@@ -198,7 +212,7 @@ async fn in_mode_user_a_removal_deactivates_or_deletes() {
 #[tokio::test]
 async fn one_bad_user_does_not_stop_the_others() {
     let Some(server) = Independent::start().await else { return };
-    let connector = server.connector(GROUP);
+    let connector = server.connector(GROUP).await;
     let mut some = rows(4);
     // Not text, which a user name must be.
     some[2].1.fields.insert("email".into(), json!(7));
@@ -212,12 +226,12 @@ async fn one_bad_user_does_not_stop_the_others() {
 #[tokio::test]
 async fn the_login_and_the_group_are_checked() {
     let Some(server) = Independent::start().await else { return };
-    let steps = server.connector("").check().await;
+    let steps = server.connector("").await.check().await;
     assert_eq!(steps[0].result, Ok("bulk of 1000 operations".into()));
     assert!(steps[1].result.as_ref().is_err_and(|e| e.contains("no group of this name")), "{steps:?}");
     let without = connector(&scim(&server.url, "").replace("auth:", "description: x #"), "news");
     assert!(without.check().await[1].result.as_ref().is_err_and(|e| e.contains("HTTP 401")));
-    let driven = deliver(&*server.connector(""), Operation::Add, &rows(2)).await;
+    let driven = deliver(&*server.connector("").await, Operation::Add, &rows(2)).await;
     assert_eq!(driven.stop, Some(Stop::Fatal { reason: "there is no group of this name".into() }));
     assert_eq!(letters(&driven), "RR");
 }
@@ -227,7 +241,8 @@ async fn the_login_and_the_group_are_checked() {
 #[ignore = "a measurement of minutes"]
 async fn twenty_thousand_users_become_members() {
     let Some(server) = Independent::start().await else { return };
-    let connector = server.connector("timeout: 60s\ngroup: {create: true, members_per_patch: 1000, removal: replace}");
+    let connector =
+        server.connector("timeout: 60s\ngroup: {create: true, members_per_patch: 1000, removal: replace}").await;
     let all = rows(20_000);
     let started = std::time::Instant::now();
     let mut requests = 0;

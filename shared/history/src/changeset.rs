@@ -241,7 +241,6 @@ fn decode(batch: &RecordBatch, into: &mut Changeset) -> Result<(), Malformation>
             "add" => Operation::Add,
             "update" => Operation::Update,
             "remove" => Operation::Remove,
-            "inspect" => Operation::Inspect,
             TRANSFER => {
                 let identifier = identifiers.next().ok_or(Malformation::Value { column: IDENTIFIERS })?;
                 if owners.is_null(row) {

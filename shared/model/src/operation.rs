@@ -14,6 +14,8 @@ pub enum Operation {
     Remove,
     /// Read the list before the first run (first-sync policy); touches no record.
     Inspect,
+    /// Make the list ready before the first run: create it where it may be created; touches no record.
+    Prepare,
 }
 
 impl Operation {
@@ -25,6 +27,7 @@ impl Operation {
             Self::Update => "update",
             Self::Remove => "remove",
             Self::Inspect => "inspect",
+            Self::Prepare => "prepare",
         }
     }
 

@@ -266,7 +266,7 @@ impl RestDestination {
             Operation::Add => self.add.as_ref(),
             Operation::Update => self.update.as_ref().or(self.add.as_ref()),
             Operation::Remove => self.remove.as_ref(),
-            Operation::Inspect => None,
+            Operation::Inspect | Operation::Prepare => None,
         }
     }
 

@@ -83,6 +83,7 @@ impl<'a> Fake<'a> {
                 update: limits,
                 remove: None,
                 list: false,
+                creates_list: false,
                 acknowledges: Acknowledges::Batch,
                 repeatable: true,
                 rate: None,

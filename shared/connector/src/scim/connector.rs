@@ -40,6 +40,14 @@ impl Connector for Scim {
         Ok(if empty { ListState::Empty } else { ListState::NotEmpty })
     }
 
+    async fn prepare(&self) -> Result<(), Failure> {
+        let session = Session::new(&self.http, &Open, self.timeout);
+        if self.capabilities.creates_list {
+            self.ensure_group(&session).await.map_err(failure)?;
+        }
+        Ok(())
+    }
+
     async fn list(&self, cursor: Option<String>) -> Result<Page, Failure> {
         let session = Session::new(&self.http, &Open, self.timeout);
         let start = match &cursor {

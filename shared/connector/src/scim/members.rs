@@ -50,17 +50,13 @@ impl Scim {
         Ok(Some(id))
     }
 
-    /// The group's id; the group is created if it is missing and the configuration says so.
-    async fn group_for_adding(&self, session: &Session<'_>) -> Result<String, Answered> {
-        match self.existing_group(session).await? {
-            Some(id) => Ok(id),
-            None if self.config.group.create => {
-                let id = self.create_group(session).await?;
-                *self.group.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.clone());
-                Ok(id)
-            }
-            None => Err(no_group()),
+    /// Creates the group if it is missing. Two who do this at the same time make two groups of one name.
+    pub(super) async fn ensure_group(&self, session: &Session<'_>) -> Result<(), Answered> {
+        if self.existing_group(session).await?.is_none() {
+            let id = self.create_group(session).await?;
+            *self.group.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
         }
+        Ok(())
     }
 
     async fn create_group(&self, session: &Session<'_>) -> Result<String, Answered> {
@@ -86,7 +82,7 @@ impl Scim {
         if ids.is_empty() {
             return Ok(());
         }
-        let group = self.group_for_adding(session).await?;
+        let group = self.existing_group(session).await?.ok_or_else(no_group)?;
         let most = usize::try_from(self.config.group.members_per_patch.get()).unwrap_or(usize::MAX);
         for ids in ids.chunks(most) {
             let operation = json!({ "op": "add", "path": "members", "value": references(ids) });

@@ -14,7 +14,7 @@ mod wire;
 use core::time::Duration;
 use std::{collections::BTreeSet, sync::Mutex};
 
-use driftless_config::destination::ScimDestination;
+use driftless_config::destination::{ScimDestination, ScimMode};
 
 use crate::{
     Acknowledges, BuildError, Capabilities, Limits, Secrets,
@@ -45,6 +45,7 @@ pub(crate) fn capabilities(config: &ScimDestination) -> Capabilities {
         update: limits,
         remove: limits,
         list: true,
+        creates_list: config.mode == ScimMode::Group && config.group.create,
         acknowledges: Acknowledges::Record,
         repeatable: true,
         rate: config.rate,

@@ -112,16 +112,14 @@ pub fn try_deactivate(head: &Head, run: &RunId) -> Option<Head> {
 /// Commit without a fold. Condition: active run = the run ∧ stamp. Appends to `delivered`, clears the active run.
 #[must_use]
 pub fn try_commit(head: &Head, stamp: &Token, delivered: &DeliveredRun, succeeded_at: Option<Millis>) -> Option<Head> {
-    if head.delivered.iter().any(|d| d.run == delivered.run) {
-        return Some(head.clone());
+    if head.active_run.as_ref() != Some(&delivered.run) || head.stamp != *stamp {
+        return head.delivered.iter().any(|d| d.run == delivered.run).then(|| head.clone());
     }
-    (head.active_run.as_ref() == Some(&delivered.run) && head.stamp == *stamp).then(|| {
-        let mut new = head.clone();
-        new.delivered.push(delivered.clone());
-        new.active_run = None;
-        new.last_succeeded_at = succeeded_at.or(head.last_succeeded_at);
-        new
-    })
+    let mut new = head.clone();
+    new.delivered.push(delivered.clone());
+    new.active_run = None;
+    new.last_succeeded_at = succeeded_at.or(head.last_succeeded_at);
+    Some(new)
 }
 
 /// Fold. Condition: stamp ∧ the active run is the fold's (none, if it has none) ∧ at least as many committed runs as it

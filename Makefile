@@ -18,8 +18,10 @@ CLOUD := $(PYTHON) infra/local/cloud.py
 
 FUNCTIONS := ingest planner janitor connector
 FUNCTION_PACKAGES := $(FUNCTIONS:%=-p driftless-fn-%)
+# The bench is a program that is measured, in a profile of its own: its dependencies are not built for the tests.
+TESTED := --workspace --exclude driftless-bench
 
-.PHONY: help demo test lint lint-rust lint-templates lint-deny unit conformance functions e2e build fmt tools local-up local-down
+.PHONY: help demo test lint lint-rust lint-templates lint-deny unit conformance bench bench-micro functions e2e build fmt tools local-up local-down
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -58,8 +60,8 @@ lint-deny: ## Licences, advisories, sources and bans of the dependencies
 	@if ! cargo deny --version >/dev/null 2>&1; then cargo install cargo-deny --locked --root $(CACHE)/tools; fi
 	cargo deny --workspace check
 
-unit: ## Unit, property, simulation and template tests, without any service
-	@cargo test --locked --workspace
+unit: tools ## Unit, property, simulation and template tests, without any service
+	@DRIFTLESS_VENV="$(VENV)" cargo test --locked $(TESTED)
 
 conformance: tools ## The same, with the stores also on the emulated AWS and the SCIM connector on scim2-server
 	@cloud="$(CLOUD) --state .local/unit"
@@ -68,15 +70,24 @@ conformance: tools ## The same, with the stores also on the emulated AWS and the
 	$$cloud up
 	export DRIFTLESS_TEST_ENDPOINT=$$($$cloud env | sed -n 's/^export AWS_ENDPOINT_URL=//p')
 	export DRIFTLESS_SCIM2_SERVER="$(VENV)/bin/scim2-server"
-	cargo test --locked --workspace
+	DRIFTLESS_VENV="$(VENV)" cargo test --locked $(TESTED)
+
+bench: tools ## The diff beside DuckDB and Polars (FULL=1: 50 M records too; CASES='1m-1'; SWEEP=1; REPEAT=5; DOCS=1)
+	@cargo build --locked --profile bench -p driftless-bench
+	binary="$(CARGO_TARGET_DIR)/release/driftless-bench"
+	$(VENV)/bin/python benches/bench.py --binary "$$binary" --cache "$(CACHE)/bench" $(if $(REPEAT),--repeat $(REPEAT)) \
+		$(if $(FULL),--full) $(if $(SWEEP),--sweep) $(if $(DOCS),--docs) $(CASES)
+
+bench-micro: ## Micro-benchmarks of its parts: hash, sort, merge, aggregate, fold
+	@cargo bench --locked -p driftless-bench
 
 e2e: tools ## End to end on the local cloud (after `make functions`)
 	@$(PYTHON) tests/e2e/run.py
 
 functions: ## The four functions and the driftless command for this machine, in .build/lambda
 	@echo "building the functions and the driftless command"
-	# The whole workspace, as the tests are built: one selection of features, so that nothing is compiled twice.
-	cargo build --locked --workspace --bins --tests
+	# What the tests are built from: one selection of features, so that nothing is compiled twice.
+	cargo build --locked $(TESTED) --bins --tests
 	for function in $(FUNCTIONS); do
 		mkdir -p .build/lambda/$$function
 		target=.build/lambda/$$function/bootstrap

@@ -47,7 +47,7 @@ def ensure():
         fcntl.flock(lock, fcntl.LOCK_EX)
         if stamp.exists() and stamp.read_text() == wanted:
             return
-        say(f"installing the Python tools into {home()} (once; about 300 MB, a few minutes)")
+        say(f"installing the Python tools into {home()} (once; about 400 MB, a few minutes)")
         if not (home() / "bin" / "python").exists():
             try:
                 venv.create(home(), with_pip=True)

@@ -26,6 +26,7 @@ const IMPORTS: [(&str, &[&str]); 19] = [
     ("fn-janitor", &SHARED),
     ("cli", &CLI),
     ("tests", &EVERYTHING),
+    ("bench", &["model", "objects", "changeset", "config", "deltalog", "history", "snapshot", "state"]),
 ];
 
 const SHARED: [&str; 11] = [

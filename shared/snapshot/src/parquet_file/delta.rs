@@ -1,7 +1,10 @@
-//! The lengths of delta-encoded byte arrays, read once before they are decoded.
+//! Delta-encoded integers, where the decoder must not see them as they are.
 //!
 //! The decoder allocates by the count in the encoding's own header, and `DELTA_BYTE_ARRAY` repeats prefixes, so that a
-//! page of a megabyte can stand for a terabyte of values. Both are found out here.
+//! page of a megabyte can stand for a terabyte of values. Both are found out here, in the lengths.
+//!
+//! Two 32-bit integers may differ by more than 32 bits hold. Some writers wrap such a difference around, others (DuckDB's
+//! version 2) write it as it is; the format says that a reader should take both, and the decoder refuses the second.
 
 /// Reads a `DELTA_BINARY_PACKED` block of at most `max` values; calls `each` with every value. Returns the bytes it takes.
 pub(crate) fn read(bytes: &[u8], max: u64, mut each: impl FnMut(i64)) -> Result<usize, &'static str> {
@@ -47,6 +50,46 @@ pub(crate) fn read(bytes: &[u8], max: u64, mut each: impl FnMut(i64)) -> Result<
         }
     }
     Ok(at)
+}
+
+/// The same 32-bit integers without an encoding, if a difference of theirs takes more than 32 bits. At most `max`.
+pub(crate) fn widened(bytes: &[u8], max: u64) -> Result<Option<Vec<u8>>, &'static str> {
+    if !is_wide(bytes).unwrap_or(false) {
+        return Ok(None);
+    }
+    let mut plain = Vec::new();
+    // Differences wrap around, in however many bits they were written.
+    #[allow(clippy::cast_possible_truncation)]
+    read(bytes, max, |value| plain.extend_from_slice(&(value as i32).to_le_bytes()))?;
+    Ok(Some(plain))
+}
+
+/// Looks through the headers of the blocks. What is broken is not wide; the decoder will say what it is.
+fn is_wide(bytes: &[u8]) -> Result<bool, &'static str> {
+    let mut at = 0;
+    let (block, minis, count) = (varint(bytes, &mut at)?, varint(bytes, &mut at)?, varint(bytes, &mut at)?);
+    varint(bytes, &mut at)?;
+    let per_mini = block.checked_div(minis).unwrap_or(0);
+    let mut left = count.saturating_sub(1);
+    while left > 0 && per_mini > 0 {
+        if i32::try_from(zigzag(varint(bytes, &mut at)?)).is_err() {
+            return Ok(true);
+        }
+        let end = at.saturating_add(to_usize(minis));
+        let widths = bytes.get(at..end).ok_or("delta-encoded integers end too early")?;
+        at = end;
+        for &width in widths {
+            if left == 0 {
+                break;
+            }
+            if width > 32 {
+                return Ok(true);
+            }
+            left = left.saturating_sub(per_mini);
+            at = at.saturating_add(to_usize(u64::from(width).saturating_mul(per_mini) / 8));
+        }
+    }
+    Ok(false)
 }
 
 fn to_usize(n: u64) -> usize {
@@ -98,6 +141,28 @@ mod tests {
         assert_eq!(read(&bytes, 5, |v| values.push(v)), Ok(10));
         assert_eq!(values, [1, 2, 3, 4, 5]);
         assert_eq!(read(&bytes, 4, |_| ()), Err("more delta-encoded lengths than values"));
+    }
+
+    #[test]
+    fn differences_of_more_than_32_bits_are_taken_as_they_are() {
+        // i32::MIN, i32::MAX: one delta of 2^32 - 1, which is the least of its block; the widths are 0.
+        let mut bytes = vec![0x80, 0x01, 4, 2];
+        bytes.extend([0xff, 0xff, 0xff, 0xff, 0x0f, 0xfe, 0xff, 0xff, 0xff, 0x1f, 0, 0, 0, 0]);
+        let plain = [i32::MIN.to_le_bytes(), i32::MAX.to_le_bytes()].concat();
+        assert_eq!(widened(&bytes, 2), Ok(Some(plain)));
+        assert!(widened(&bytes, 1).is_err(), "more values than the page has");
+        // The same, wrapped around: a delta of -1.
+        let wrapped = [0x80, 0x01, 4, 2, 0xff, 0xff, 0xff, 0xff, 0x0f, 1, 0, 0, 0, 0];
+        assert_eq!(widened(&wrapped, 2), Ok(None), "the decoder can");
+        // A miniblock of 33 bits.
+        let mut bytes = vec![0x80, 0x01, 4, 3, 0, 0, 33, 0, 0, 0];
+        let packed = (1_u128 << 32 | 5) | (3 << 33);
+        bytes.extend(packed.to_le_bytes());
+        bytes.resize(10 + 33 * 4, 0);
+        assert_eq!(widened(&bytes, 3), Ok(Some([0_i32, 5, 8].map(i32::to_le_bytes).concat())));
+        for n in 0..18 {
+            assert!(!matches!(widened(&bytes[..n], 3), Ok(Some(_))), "{n}");
+        }
     }
 
     #[test]

@@ -153,7 +153,8 @@ impl Pages {
             bytes
         };
         self.check(&header.kind, &buf)?;
-        Ok(match header.kind {
+        let (kind, buf) = self.decodable(header.kind, buf)?;
+        Ok(match kind {
             PageKind::Dictionary { values, encoding, sorted } => {
                 Page::DictionaryPage { buf, num_values: values, encoding, is_sorted: sorted }
             }
@@ -199,12 +200,7 @@ impl Pages {
                 Ok(())
             }
             PageKind::V1 { values, encoding, definition, repetition } if is_delta_bytes(encoding) => {
-                let mut at = 0;
-                for (max, levels) in [(self.leaf.max_repetition, repetition), (self.leaf.max_definition, definition)] {
-                    if max > 0 {
-                        at += levels_length(buf.get(at..).unwrap_or_default(), levels, max, values)?;
-                    }
-                }
+                let at = self.levels(buf, values, repetition, definition)?;
                 self.check_delta(encoding, values, buf.get(at..).unwrap_or_default())
             }
             PageKind::V2 { values, encoding, definition_bytes, repetition_bytes, .. } if is_delta_bytes(encoding) => {
@@ -213,6 +209,42 @@ impl Pages {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The page as the decoder takes it: delta-encoded 32-bit integers that are far apart are decoded here.
+    fn decodable(&self, mut kind: PageKind, buf: Bytes) -> Result<(PageKind, Bytes), Cause> {
+        let (encoding, values, levels) = match &mut kind {
+            PageKind::V1 { values, encoding, definition, repetition } if self.may_be_wide(*encoding) => {
+                let levels = self.levels(&buf, *values, *repetition, *definition)?;
+                (encoding, *values, levels)
+            }
+            PageKind::V2 { values, encoding, definition_bytes, repetition_bytes, .. }
+                if self.may_be_wide(*encoding) =>
+            {
+                (encoding, *values, to_usize(u64::from(*definition_bytes) + u64::from(*repetition_bytes)))
+            }
+            _ => return Ok((kind, buf)),
+        };
+        let (levels, data) = buf.split_at_checked(levels).unwrap_or((&buf, &[]));
+        let plain = delta::widened(data, u64::from(values)).map_err(|what| Cause::Decode(what.to_owned()))?;
+        let Some(plain) = plain else { return Ok((kind, buf)) };
+        *encoding = Encoding::PLAIN;
+        Ok((kind, [levels, plain.as_slice()].concat().into()))
+    }
+
+    fn may_be_wide(&self, encoding: Encoding) -> bool {
+        self.leaf.physical == Physical::INT32 && encoding == Encoding::DELTA_BINARY_PACKED
+    }
+
+    /// Bytes of the levels of a version-1 page.
+    fn levels(&self, buf: &Bytes, values: u32, repetition: Encoding, definition: Encoding) -> Result<usize, Cause> {
+        let mut at = 0;
+        for (max, levels) in [(self.leaf.max_repetition, repetition), (self.leaf.max_definition, definition)] {
+            if max > 0 {
+                at += levels_length(buf.get(at..).unwrap_or_default(), levels, max, values)?;
+            }
+        }
+        Ok(at)
     }
 
     fn check_delta(&self, encoding: Encoding, values: u32, data: &[u8]) -> Result<(), Cause> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use bytes::Bytes;
-use driftless_changeset::{Changes, MergeDiff};
+use driftless_changeset::{BulkThreshold, Changes, MergeDiff};
 use driftless_config::{FieldMapping, KeyColumns, Mapping, Selection};
 use driftless_deltalog::MemoryDeltalog;
 use driftless_deltalog::head::{ConfigStamp, Head, HistoryRef, Names};
@@ -108,10 +108,10 @@ impl Ours {
     /// The outer join, each lane its own range of key hashes.
     async fn join(&self, state: &SyncState<'_>, rows: &Digests) -> anyhow::Result<Changes> {
         let touched = state.touched(None).await?;
-        let (history, states) = (&state.history().await?, &touched.states);
+        let (base, states) = (&state.base().await?, &touched.states);
         let tasks = rows.ranges(self.lanes.0).into_iter().map(|range| {
             let task: Task<'_, anyhow::Result<Changes>> = Box::pin(async move {
-                let mut d = D::new(history.as_ref(), states, range.from, range.to);
+                let mut d = D::new(base.as_ref(), states, range.from, range.to);
                 let mut merge = MergeDiff::new(range.iter().map(|r| (r.key_hash, r.attr_hash)), true);
                 while let Some(records) = d.next().await? {
                     records.into_iter().for_each(|(key, hash)| merge.member(key, hash));
@@ -225,10 +225,9 @@ impl Ours {
     }
 }
 
-/// More than this is no list of changes but a new list.
+/// Whether ingest would make a bulk version of these changes of a list of so many records.
 pub(crate) fn is_bulk(changes: &Changes, rows: u64) -> bool {
-    let changed = changes.len() as u64;
-    changed > 1_000_000 || (rows > 100_000 && changed * 10 > rows * 3)
+    BulkThreshold::default().is_passed(changes.len() as u64, 0, rows, rows)
 }
 
 #[allow(clippy::cast_precision_loss)] // shown with few digits

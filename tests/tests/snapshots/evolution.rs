@@ -11,8 +11,8 @@ use driftless_config::Sync;
 use driftless_deltalog::head::{ConfigStamp, Head, Names, Swap};
 use driftless_deltalog::registry::SyncEntry;
 use driftless_deltalog::{Deltalog, MemoryDeltalog};
-use driftless_fn_ingest::{Ingest, Taken};
-use driftless_model::{DatasetId, InTurn, Millis, SnapshotOrder, SnapshotRef, SyncId};
+use driftless_fn_ingest::{Bulk, Ingest, Taken};
+use driftless_model::{DatasetId, InTurn, Meter, Millis, SnapshotOrder, SnapshotRef, SyncId};
 use driftless_objects::{MemoryObjects, Objects};
 use driftless_snapshot::{HashKey, Limits};
 use driftless_state::names;
@@ -80,6 +80,8 @@ impl Dataset {
             hash_key: HashKey::new([7; 32]),
             limits: Limits::default(),
             lanes: Arc::new(InTurn::cut_in(2)),
+            meter: Meter::default(),
+            bulk: Bulk::default(),
         };
         Self { ingest, objects, uploads: 0 }
     }

@@ -174,8 +174,9 @@ impl Ours {
             item(key, state.key, op, Some(state.attr_hash), state.identifiers)
         }));
         let state = SyncState::new(&self.log, &self.work, &found.head);
-        let left = state.base_rows(&changes.removals.iter().copied().collect()).await?;
-        items.extend(left.into_iter().map(|(k, row)| item(k, row.key, ChangeOp::Remove, None, row.identifiers)));
+        let left = state.untouched(&changes.removals.iter().copied().collect(), &self.lanes).await?;
+        let left = left.into_iter();
+        items.extend(left.map(|(k, (key, identifiers))| item(k, key, ChangeOp::Remove, None, identifiers)));
         Ok(items)
     }
 

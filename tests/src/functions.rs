@@ -298,7 +298,7 @@ impl Ports {
         if let Some((_, Some(s))) = states.get(&k) {
             return Ok(s.identifiers.clone());
         }
-        let rows = state.untouched(&BTreeSet::from([k])).await?;
+        let rows = state.untouched(&BTreeSet::from([k]), &InTurn::cut_in(2)).await?;
         Ok(rows.into_values().next().map(|(_, identifiers)| identifiers).unwrap_or_default())
     }
 }

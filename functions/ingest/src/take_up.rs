@@ -418,7 +418,7 @@ impl Ingest {
                 _ => drop(in_history.insert(*k)),
             }
         }
-        left.extend(state.untouched(&in_history).await?);
+        left.extend(state.untouched(&in_history, self.lanes.as_ref()).await?);
         Ok(left)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, BooleanArray, BooleanBuilder, RecordBatch, StringArray, StringBuilder, TimestampMillisecondArray,
-    TimestampMillisecondBuilder, UInt64Builder,
+    TimestampMillisecondBuilder, UInt64Array, UInt64Builder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use driftless_model::{AckRow, Acknowledged, IdentifierSet, KeyHash, Millis, RecordKey};
@@ -119,6 +119,24 @@ impl AckColumns {
         }
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
+}
+
+/// What [`decode_names`] reads.
+pub(crate) const NAMES: [&str; 4] = [KEY_HASH, ATTR_HASH, KEY, IDENTIFIERS];
+
+/// Keys and identifiers of the rows of a batch that has these columns: what was acknowledged, else what may be there.
+pub(crate) fn decode_names(batch: &RecordBatch) -> Result<Vec<(KeyHash, RecordKey, IdentifierSet)>, Malformation> {
+    let attr_hash: &UInt64Array = column(batch, ATTR_HASH)?;
+    let key: &StringArray = column(batch, KEY)?;
+    let identifiers = Identifiers::of(batch, &FLAGS)?;
+    let name = |(row, key_hash): (usize, KeyHash)| {
+        let key = text_at(key, row).ok_or(Malformation::Value { column: KEY })?;
+        // The flags are *held*, then *sent*.
+        let flag = usize::from(attr_hash.is_valid(row));
+        let set = identifiers.row(row).filter(|(_, flags)| flags.get(flag) == Some(&true)).map(|(i, _)| i).collect();
+        Ok((key_hash, RecordKey::new(key), set))
+    };
+    key_hashes(batch)?.into_iter().enumerate().map(name).collect()
 }
 
 /// The rows of a batch; `None` for those that are gone.

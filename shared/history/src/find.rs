@@ -32,6 +32,9 @@ impl Selection {
     }
 }
 
+/// Key hashes decoded at a time.
+const HASHES_AT_ONCE: usize = 8_192;
+
 impl Table<'_> {
     /// Where the rows of `wanted` are, found by their hashes alone: what is read then is only the pages that hold them. `None`: it
     /// has none of them.
@@ -40,12 +43,16 @@ impl Table<'_> {
         if groups.is_empty() {
             return Ok(None);
         }
-        let part = Part { columns: Some(&[KEY_HASH]), groups: Some(groups.clone()), ..Part::default() };
+        let (columns, groups_too) = (Some(&[KEY_HASH][..]), Some(groups.clone()));
+        let part = Part { columns, groups: groups_too, batch_rows: Some(HASHES_AT_ONCE), ..Part::default() };
         let mut scan = self.scan(part)?;
         let mut selection = Selection::default();
+        // Both are in order: one walk along both, not a search for each row of the file.
+        let mut wanted = wanted.iter().peekable();
         while let Some(batch) = scan.next().await? {
             for key_hash in key_hashes(&batch).map_err(|e| self.malformed(e))? {
-                selection.push(wanted.contains(&key_hash));
+                while wanted.next_if(|w| **w < key_hash).is_some() {}
+                selection.push(wanted.peek() == Some(&&key_hash));
             }
         }
         Ok(selection.finish().map(|s| Part { groups: Some(groups), selection: Some(s), ..Part::default() }))

@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use driftless_model::{AckRow, KeyHash};
+use driftless_model::{AckRow, IdentifierSet, KeyHash, RecordKey};
 use driftless_objects::Objects;
 
-use crate::ack_columns::{AckColumns, decode, schema};
+use crate::ack_columns::{AckColumns, NAMES, decode, decode_names, schema};
 use crate::hashes::Hashes;
 use crate::header::Header;
 use crate::stream::Batches;
@@ -113,6 +113,19 @@ impl<'a> HistoryFile<'a> {
             Some(part) => self.collect(part).await,
             None => Ok(BTreeMap::new()),
         }
+    }
+
+    /// Keys and identifiers of the rows of `wanted` that the file has, as [`Self::rows`] finds them: the identifiers that were
+    /// acknowledged, else those that may be there. Reads less.
+    pub async fn names(&self, wanted: &BTreeSet<KeyHash>) -> Result<BTreeMap<KeyHash, (RecordKey, IdentifierSet)>> {
+        let Some(part) = self.table.find(wanted).await? else { return Ok(BTreeMap::new()) };
+        let mut scan = self.table.scan(Part { columns: Some(&NAMES), ..part })?;
+        let mut names = BTreeMap::new();
+        while let Some(batch) = scan.next().await? {
+            let rows = decode_names(&batch).map_err(|e| self.table.malformed(e))?;
+            names.extend(rows.into_iter().map(|(key_hash, key, identifiers)| (key_hash, (key, identifiers))));
+        }
+        Ok(names)
     }
 
     /// One row, for `explain`.

@@ -1,5 +1,9 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use driftless_history::{BulkFile, Hashes, HistoryFile};
-use driftless_model::KeyHash;
+use driftless_model::{IdentifierSet, KeyHash, RecordKey};
+
+use crate::Result;
 
 /// The file that D starts from: what the log versions after it change.
 pub enum Base<'a> {
@@ -16,5 +20,19 @@ impl Base<'_> {
             Self::History(file) => file.hashes(from, to),
             Self::Bulk(file) => file.hashes(from, to),
         }
+    }
+
+    /// Keys and identifiers of some of its records.
+    pub(crate) async fn names(
+        &self,
+        keys: &BTreeSet<KeyHash>,
+    ) -> Result<BTreeMap<KeyHash, (RecordKey, IdentifierSet)>> {
+        Ok(match self {
+            Self::History(file) => file.names(keys).await?,
+            Self::Bulk(file) => {
+                let rows = file.rows(keys).await?.into_iter();
+                rows.map(|(key, row)| (key, (row.state.key, row.state.identifiers))).collect()
+            }
+        })
     }
 }

@@ -5,7 +5,9 @@ use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{Head, VersionEntry};
 use driftless_deltalog::item::LogPartition;
 use driftless_history::HistoryFile;
-use driftless_model::{AckRow, AttrHash, IdentifierSet, KeyHash, Millis, RecordKey, RecordState};
+use driftless_model::{
+    AckRow, AttrHash, IdentifierSet, KeyHash, Lanes, Millis, RecordKey, RecordState, Task, in_lanes,
+};
 use driftless_objects::Objects;
 
 use crate::{Base, D, Result};
@@ -174,17 +176,29 @@ impl<'a> SyncState<'a> {
     }
 
     /// Keys and identifiers of members of D that no log version touches: as the newest bulk file has them, else as they were
-    /// acknowledged.
-    pub async fn untouched(&self, keys: &BTreeSet<KeyHash>) -> Result<BTreeMap<KeyHash, (RecordKey, IdentifierSet)>> {
+    /// acknowledged. Each lane reads its own range of key hashes.
+    pub async fn untouched(
+        &self,
+        keys: &BTreeSet<KeyHash>,
+        lanes: &dyn Lanes,
+    ) -> Result<BTreeMap<KeyHash, (RecordKey, IdentifierSet)>> {
         if keys.is_empty() {
             return Ok(BTreeMap::new());
         }
-        if let Some(bulk) = self.bulk_file(None).await? {
-            let rows = bulk.rows(keys).await?.into_iter();
-            return Ok(rows.map(|(k, row)| (k, (row.state.key, row.state.identifiers))).collect());
+        let Some(base) = self.base().await? else { return Ok(BTreeMap::new()) };
+        let base = &base;
+        let all: Vec<KeyHash> = keys.iter().copied().collect();
+        let tasks = all.chunks(all.len().div_ceil(lanes.count().max(1))).map(|range| {
+            let range: BTreeSet<KeyHash> = range.iter().copied().collect();
+            let task: Task<'_, Result<_>> = Box::pin(async move { base.names(&range).await });
+            task
+        });
+        let tasks = tasks.collect();
+        let mut names = BTreeMap::new();
+        for found in in_lanes(lanes, tasks).await {
+            names.extend(found?);
         }
-        let rows = self.base_rows(keys).await?.into_iter();
-        Ok(rows.map(|(k, row)| (k, (row.key, row.acknowledged.map_or(row.identifiers, |a| a.identifiers)))).collect())
+        Ok(names)
     }
 
     /// Members of the list as far as they are acknowledged or may be there: history rows ± what the deltas added and removed.

@@ -1,7 +1,7 @@
 //! D and A of a sync, read as its head names them.
 //!
-//! *D*, what the list should be, = history ⊕ residue ⊕ log versions; from a bulk version on, = its file ⊕ the versions after it. *A*, what the destination acknowledged, = history ⊕ the
-//! deltas of committed runs. Everything that a head names is immutable for the grace period, so one consistent read of the
+//! *D*, what the list should be, = history ⊕ residue ⊕ log versions; from a bulk version on, = its file ⊕ the versions after it.
+//! *A*, what the destination acknowledged, = history ⊕ the deltas of committed runs. Everything that a head names is immutable for the grace period, so one consistent read of the
 //! head gives one consistent state, whatever happens meanwhile.
 //!
 //! Also here, because every function and the command line need the same answer: where our objects lie ([`names`]) and how

@@ -81,6 +81,12 @@ fn once(usage: &Mutex<Usage>) -> Usage {
 /// What any message uses of its queue: being received and deleted.
 const MESSAGE: Usage = Usage::of([0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
 
+/// When an invocation ends. Lambda never tells a time that is over; `cargo lambda watch` does, and means that it does not
+/// care: then it is the longest that Lambda allows.
+const fn ends(now: Millis, told: Millis) -> Millis {
+    if told.0 > now.0 { told } else { now.plus(900_000) }
+}
+
 /// Passes the deadline on to each message, and begins to count what it uses. The messages of an invocation are worked off one
 /// after the other, so its time divides among them; the invocation itself, and starting, are the first one's.
 struct Until<'a> {
@@ -110,7 +116,8 @@ impl Service {
     /// One invocation. An event that does not come from a queue (`cargo lambda invoke` with a bare message or S3 event) is taken
     /// as the body of one message, and then a failure is the answer.
     async fn invoke(&self, event: Value, at: Millis, starting: Usage) -> Result<BatchResponse, Diagnostic> {
-        let deadline = Deadline::new(self.clock.now(), at);
+        let now = self.clock.now();
+        let deadline = Deadline::new(now, ends(now, at));
         let handler = Until::new(self, deadline, starting);
         let Some(records) = records(&event) else {
             return self.invoke_by_hand(&event, &handler).await;
@@ -272,6 +279,12 @@ mod tests {
         let second = Usage { gets: 1, ..MESSAGE };
         let taken = charged.taken.lock().unwrap();
         assert_eq!(*taken, [Usage { invocations: 1, compute: 7, ..second }, second]);
+    }
+
+    #[test]
+    fn a_deadline_that_is_over_is_none() {
+        assert_eq!(ends(Millis(5), Millis(6)), Millis(6));
+        assert_eq!(ends(Millis(1_000_000), Millis(600_000)), Millis(1_900_000));
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub fn build(
         return Err(BuildError::Flaw { key: flaw.key, message: flaw.message, remedy: flaw.remedy });
     }
     Ok(match config {
+        // One line per kind.
         Destination::Rest(config) => Box::new(rest::Rest::new(config, list, secrets, policy)?),
         Destination::Scim(config) => Box::new(scim::Scim::new(config, list, secrets, policy)?),
     })
@@ -72,6 +73,7 @@ pub fn build(
 #[must_use]
 pub fn capabilities_of(config: &Destination) -> Capabilities {
     match config {
+        // One line per kind.
         Destination::Rest(config) => rest::capabilities(config),
         Destination::Scim(config) => scim::capabilities(config),
     }

@@ -240,12 +240,9 @@ pub async fn deliver_with(
     time: &Virtual,
 ) -> Driven {
     let work = Work {
-        operation,
-        rows,
-        idempotency_base: "run-1-0",
         stop_before: Millis(600_000),
         request_timeout: Duration::from_secs(30),
-        first_attempt_unsettled: false,
+        ..Work::new(operation, rows, "run-1-0")
     };
     drive(connector, time, time, work).await
 }

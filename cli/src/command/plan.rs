@@ -76,7 +76,7 @@ fn by_operation(preview: &Preview) -> BTreeMap<Operation, u64> {
 #[allow(clippy::cast_precision_loss)] // an estimate
 fn seconds(preview: &Preview) -> Option<f64> {
     let rate = preview.rate?;
-    Some(preview.calls.len() as f64 * rate.per.as_secs() as f64 / f64::from(rate.requests.get()))
+    Some(preview.calls.len() as f64 * rate.interval().as_secs_f64())
 }
 
 fn in_json(sync: &SyncId, p: &Preview) -> Value {

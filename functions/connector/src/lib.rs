@@ -15,7 +15,7 @@ mod deliver;
 mod error;
 mod handler;
 
-pub use budget::{SharedBudget, Sleep};
+pub use budget::{BudgetItem, SharedBudget, Sleep};
 pub use deliver::{Delivered, Delivery, Timing};
 pub use error::Error;
 pub use handler::init;

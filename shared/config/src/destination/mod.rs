@@ -2,6 +2,7 @@
 
 mod answer;
 mod http;
+mod rate;
 mod rest;
 mod scim;
 
@@ -17,7 +18,8 @@ use crate::SecretRef;
 
 pub use answer::{Answer, BodyCode, FailedKey, Pointer, Results, ResultsByKey, ResultsByPosition, RetryAfter};
 pub use answer::{Value, Verdict, Verdicts, WaitFrom, WaitUnit};
-pub use http::{Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, Rate, Template};
+pub use http::{Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, Template};
+pub use rate::{InvalidRate, Rate, Window};
 pub use rest::{
     Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation,
 };
@@ -276,7 +278,7 @@ impl Destination {
                 remedy: "give a duration such as 30s",
             });
         }
-        if self.rate().is_some_and(|rate| rate.per.is_zero()) {
+        if self.rate().is_some_and(|rate| rate.windows().any(|window| window.per.is_zero())) {
             flaws.push(Flaw {
                 key: "rate.per",
                 message: "a rate needs a span of time".into(),

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use driftless_model::{Clock, Millis};
 
 use super::Stop;
+use crate::budget::Heard;
 use crate::{Gate, NoSlot, Pacer};
 
 /// Why a request may not go out: the budget could not be asked.
@@ -75,5 +76,9 @@ impl Gate for Turn<'_> {
             *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
             NoSlot
         })
+    }
+
+    async fn heard(&self, heard: Heard) {
+        self.pacer.heard(heard).await;
     }
 }

@@ -9,7 +9,7 @@ use reqwest::{
     header::{AUTHORIZATION, HeaderValue},
 };
 
-use super::{Http, Outgoing, Reply, Unread, address::ForbiddenAddress, login::Login, login::Tokens};
+use super::{Http, Outgoing, Reply, Unread, address::ForbiddenAddress, login::Login, login::Tokens, quota};
 use crate::{Answered, Failure, Gate, reason};
 
 /// The requests made on behalf of one batch: each waits for its slot, all are counted.
@@ -104,7 +104,11 @@ impl<'a> Session<'a> {
         let status = response.status().as_u16();
         let headers = core::mem::take(response.headers_mut());
         let body = read(response, self.http.policy.max_answer_bytes).await;
-        Ok(Reply { status, headers, body })
+        let reply = Reply { status, headers, body };
+        if let Some(quota) = quota::quota(&reply) {
+            self.gate.heard(quota).await;
+        }
+        Ok(reply)
     }
 }
 

@@ -130,5 +130,5 @@ pub(crate) fn tombstone(dataset: &DatasetId, key: KeyHash) -> Key {
 }
 
 pub(crate) fn rate(destination: &DestinationId) -> Key {
-    Key::new(format!("RATE#{destination}"), "SLOT")
+    Key::new(format!("RATE#{destination}"), "BUDGET")
 }

@@ -91,7 +91,7 @@ impl JsonSchema for Region {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "title": "DE", "pattern": "^([A-Z]{2}|international)$" })
+        json_schema!({ "type": "string", "title": "region", "pattern": "^([A-Z]{2}|international)$" })
     }
 }
 
@@ -126,7 +126,9 @@ pub(crate) fn e164(text: &str, region: Option<Region>) -> Result<String, Refusal
     if !plans.is_possible_number(&number) {
         return Err(Refusal::Phone);
     }
-    Ok(plans.format(&number, PhoneNumberFormat::E164).into_owned())
+    let e164 = plans.format(&number, PhoneNumberFormat::E164).into_owned();
+    // Some plans allow more digits than a number that can be dialled from abroad has (ITU-T E.164).
+    if e164.len() > 1 + 15 { Err(Refusal::Phone) } else { Ok(e164) }
 }
 
 /// `+` and 7 to 15 digits, the first not 0 (ITU-T E.164), for the plain step `phone`: without numbering plans. A zero in

@@ -190,7 +190,7 @@ pub async fn drive(connector: &dyn Connector, pacer: &dyn Pacer, clock: &dyn Clo
             again => {
                 failures += 1;
                 if let Answered::Throttled { after, reason } = &again {
-                    turn.heard(Heard::Throttled { after: *after, reason: reason.clone() }).await;
+                    turn.tell(Heard::Throttled { after: *after, reason: reason.clone() }).await;
                 }
                 let until = turn.later(wait(failures, &again));
                 let asked = matches!(again, Answered::Throttled { .. });

@@ -50,6 +50,11 @@ impl<'a> Turn<'a> {
         if self.reaches(self.clock.now()) { Ok(()) } else { Err(Stop::Deadline) }
     }
 
+    /// Tells the budget what the destination said of its limits.
+    pub(super) async fn tell(&self, heard: Heard) {
+        self.pacer.heard(heard).await;
+    }
+
     /// A request that starts then ends before the claim does.
     pub(super) fn reaches(&self, start: Millis) -> bool {
         start.plus(self.timeout_ms) <= self.stop_before
@@ -79,6 +84,6 @@ impl Gate for Turn<'_> {
     }
 
     async fn heard(&self, heard: Heard) {
-        self.pacer.heard(heard).await;
+        self.tell(heard).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use driftless_model::{DatasetId, DestinationId, KeyHash, SyncId};
+use driftless_model::{DatasetId, KeyHash, SyncId};
 
 use super::DynamoDeltalog;
 use super::attribute::{Attributes, Reader, json, n};

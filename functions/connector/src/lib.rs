@@ -14,8 +14,10 @@ mod budget;
 mod deliver;
 mod error;
 mod handler;
+mod tokens;
 
 pub use budget::{SharedBudget, Sleep};
 pub use deliver::{Delivered, Delivery, Timing};
 pub use error::Error;
 pub use handler::init;
+pub use tokens::DeltalogTokens;

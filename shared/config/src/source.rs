@@ -114,6 +114,8 @@ pub(crate) fn destination(text: &str, file: &Path) -> Loaded<Destination> {
         match value {
             Some(DestinationKind::Rest) => read_kind(root, Destination::Rest),
             Some(DestinationKind::Scim) => read_kind(root, Destination::Scim),
+            Some(DestinationKind::Hubspot) => read_kind(root, Destination::Hubspot),
+            Some(DestinationKind::Webhook) => read_kind(root, Destination::Webhook),
             None => Reading { value: None, problems: Vec::new() },
         }
     };

@@ -37,14 +37,18 @@ pub mod conformance;
 mod contract;
 mod drive;
 mod http;
+mod hubspot;
 mod outcomes;
 mod pacer;
+mod ports;
 mod reason;
 mod rest;
 mod scim;
 mod secrets;
+mod token;
+mod webhook;
 
-pub use build::{BuildError, build, capabilities_of};
+pub use build::{BuildError, build, build_with, capabilities_of};
 pub use capability::{Acknowledges, Capabilities, Limits};
 pub use contract::{
     Answer, Answered, Batch, CheckStep, Connector, Failure, Gate, ListState, Member, NoSlot, Open, OutRow, Page,
@@ -52,4 +56,6 @@ pub use contract::{
 pub use drive::{Driven, Stop, Work, drive};
 pub use http::HttpPolicy;
 pub use pacer::{Pacer, PacerError};
+pub use ports::Ports;
 pub use secrets::{FetchedSecrets, MissingSecret, Secrets};
+pub use token::{LocalTokens, TokenClaim, TokenItem, TokenSharing, TokenStore, TokenStoreError};

@@ -2,8 +2,10 @@
 
 mod answer;
 mod http;
+mod hubspot;
 mod rest;
 mod scim;
+mod webhook;
 
 use core::{num::NonZeroU16, time::Duration};
 
@@ -14,10 +16,14 @@ use crate::SecretRef;
 
 pub use answer::{Answer, BodyCode, FailedKey, Pointer, Results, ResultsByKey, ResultsByPosition, RetryAfter};
 pub use answer::{Value, Verdict, Verdicts, WaitFrom, WaitUnit};
-pub use http::{Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, Rate, Template};
+pub use http::{
+    Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, OAuth2Refresh, Rate, Template,
+};
 pub use rest::{
     Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation,
 };
+pub use hubspot::{HubspotDestination, HubspotKind, HubspotList, HubspotPaths, ListBy};
+pub use webhook::{WebhookDestination, WebhookKind};
 pub use scim::UserMatch;
 pub use scim::{BulkUse, GroupBy, MemberRemoval, OnRemove, ScimDestination, ScimGroup, ScimKind, ScimMode, ScimUsers};
 
@@ -32,6 +38,10 @@ pub enum Destination {
     Rest(Box<RestDestination>),
     /// A SCIM 2.0 service: a group's members, or the users themselves.
     Scim(Box<ScimDestination>),
+    /// HubSpot contacts and lists.
+    Hubspot(Box<HubspotDestination>),
+    /// A receiver of signed requests.
+    Webhook(Box<WebhookDestination>),
 }
 
 /// A kind of destination.
@@ -42,6 +52,10 @@ pub enum DestinationKind {
     Rest,
     /// [`ScimDestination`].
     Scim,
+    /// [`HubspotDestination`].
+    Hubspot,
+    /// [`WebhookDestination`].
+    Webhook,
 }
 
 /// The version of the file format. There is one so far.
@@ -73,6 +87,8 @@ impl Destination {
         match kind {
             DestinationKind::Rest => serde_saphyr::from_str(text).map(Self::Rest),
             DestinationKind::Scim => serde_saphyr::from_str(text).map(Self::Scim),
+            DestinationKind::Hubspot => serde_saphyr::from_str(text).map(Self::Hubspot),
+            DestinationKind::Webhook => serde_saphyr::from_str(text).map(Self::Webhook),
         }
     }
 
@@ -82,6 +98,8 @@ impl Destination {
         match self {
             Self::Rest(_) => DestinationKind::Rest,
             Self::Scim(_) => DestinationKind::Scim,
+            Self::Hubspot(_) => DestinationKind::Hubspot,
+            Self::Webhook(_) => DestinationKind::Webhook,
         }
     }
 
@@ -91,6 +109,8 @@ impl Destination {
         match self {
             Self::Rest(d) => d.description.as_deref(),
             Self::Scim(d) => d.description.as_deref(),
+            Self::Hubspot(d) => d.description.as_deref(),
+            Self::Webhook(d) => d.description.as_deref(),
         }
     }
 
@@ -100,6 +120,8 @@ impl Destination {
         match self {
             Self::Rest(d) => &d.base_url,
             Self::Scim(d) => &d.base_url,
+            Self::Hubspot(d) => &d.base_url,
+            Self::Webhook(d) => &d.base_url,
         }
     }
 
@@ -109,6 +131,8 @@ impl Destination {
         match self {
             Self::Rest(d) => &d.auth,
             Self::Scim(d) => &d.auth,
+            Self::Hubspot(d) => &d.auth,
+            Self::Webhook(d) => &d.auth,
         }
     }
 
@@ -118,6 +142,8 @@ impl Destination {
         match self {
             Self::Rest(d) => d.rate,
             Self::Scim(d) => d.rate,
+            Self::Hubspot(d) => d.rate,
+            Self::Webhook(d) => d.rate,
         }
     }
 
@@ -127,6 +153,8 @@ impl Destination {
         match self {
             Self::Rest(d) => d.concurrency,
             Self::Scim(d) => d.concurrency,
+            Self::Hubspot(d) => d.concurrency,
+            Self::Webhook(d) => d.concurrency,
         }
     }
 
@@ -136,13 +164,18 @@ impl Destination {
         match self {
             Self::Rest(d) => d.timeout.into(),
             Self::Scim(d) => d.timeout.into(),
+            Self::Hubspot(d) => d.timeout.into(),
+            Self::Webhook(d) => d.timeout.into(),
         }
     }
 
     /// Every secret it refers to, so that they can be fetched before a connector is built.
     #[must_use]
     pub fn secret_refs(&self) -> Vec<&SecretRef> {
-        self.auth().secret_refs()
+        match self {
+            Self::Webhook(d) => d.secret_refs(),
+            other => other.auth().secret_refs(),
+        }
     }
 
     /// What cannot work although every key is valid. Templates are checked by the connector crate.
@@ -151,6 +184,8 @@ impl Destination {
         let mut flaws = match self {
             Self::Rest(d) => d.flaws(),
             Self::Scim(d) => d.flaws(),
+            Self::Hubspot(d) => d.flaws(),
+            Self::Webhook(d) => d.flaws(),
         };
         if self.timeout().is_zero() {
             flaws.push(Flaw {
@@ -177,6 +212,8 @@ impl DestinationKind {
         match self {
             Self::Rest => "rest",
             Self::Scim => "scim",
+            Self::Hubspot => "hubspot",
+            Self::Webhook => "webhook",
         }
     }
 }
@@ -188,6 +225,8 @@ impl<'de> Deserialize<'de> for Destination {
         match kind {
             DestinationKind::Rest => serde_json::from_value(document).map(Self::Rest),
             DestinationKind::Scim => serde_json::from_value(document).map(Self::Scim),
+            DestinationKind::Hubspot => serde_json::from_value(document).map(Self::Hubspot),
+            DestinationKind::Webhook => serde_json::from_value(document).map(Self::Webhook),
         }
         .map_err(de::Error::custom)
     }

@@ -1,6 +1,8 @@
 //! A scripted HTTP server on loopback, virtual time, and rows. Each test file uses a part of it.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod hubspot;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

@@ -1,6 +1,6 @@
 use driftless_config::{Destination, SecretRef};
 
-use crate::{Capabilities, Connector, HttpPolicy, MissingSecret, Ports, Secrets, hubspot, rest, scim, webhook};
+use crate::{Capabilities, Connector, HttpPolicy, MissingSecret, Ports, Secrets, file, hubspot, rest, scim, webhook};
 
 /// Why a destination cannot be used as it is configured. Every variant is for a person to mend.
 #[derive(Debug, thiserror::Error)]
@@ -88,8 +88,10 @@ pub fn build_with(
         return Err(BuildError::Flaw { key: flaw.key, message: flaw.message, remedy: flaw.remedy });
     }
     Ok(match config {
+        // One line per kind.
         Destination::Rest(config) => Box::new(rest::Rest::new(config, list, secrets, policy)?),
         Destination::Scim(config) => Box::new(scim::Scim::new(config, list, secrets, policy)?),
+        Destination::File(config) => Box::new(file::FileDrop::new(config, list, ports)?),
         Destination::Hubspot(config) => Box::new(hubspot::Hubspot::new(config, list, secrets, policy)?),
         Destination::Webhook(config) => Box::new(webhook::Webhook::new(config, list, secrets, policy, ports)?),
     })
@@ -99,8 +101,10 @@ pub fn build_with(
 #[must_use]
 pub fn capabilities_of(config: &Destination) -> Capabilities {
     match config {
+        // One line per kind.
         Destination::Rest(config) => rest::capabilities(config),
         Destination::Scim(config) => scim::capabilities(config),
+        Destination::File(config) => file::capabilities(config),
         Destination::Hubspot(config) => hubspot::capabilities(config),
         Destination::Webhook(config) => webhook::capabilities(config),
     }

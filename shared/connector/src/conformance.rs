@@ -130,12 +130,9 @@ impl Subject<'_> {
     async fn deliver(&self, operation: Operation, rows: &[(u32, OutRow)]) -> Driven {
         let timeout = Duration::from_secs(30);
         let work = Work {
-            operation,
-            rows,
-            idempotency_base: "conformance",
             stop_before: self.clock.now().plus(600_000),
             request_timeout: timeout,
-            first_attempt_unsettled: false,
+            ..Work::new(operation, rows, "conformance")
         };
         let driven = drive(self.connector, self.pacer, self.clock, work).await;
         let numbers: Vec<u32> = rows.iter().map(|(number, _)| *number).collect();

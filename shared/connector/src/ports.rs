@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use driftless_model::Clock;
 
-use crate::BuildError;
+use crate::{Buckets, BuildError};
 
 /// What a connector may use of its surroundings, beside HTTP and secrets. A kind that needs one of them and does not get it is
 /// not built ([`BuildError::Port`]); most need none.
@@ -11,6 +11,8 @@ use crate::BuildError;
 pub struct Ports {
     /// The time, for what is signed or written with it.
     pub clock: Option<Arc<dyn Clock>>,
+    /// The buckets that may be written to.
+    pub buckets: Option<Arc<dyn Buckets>>,
 }
 
 impl Ports {

@@ -9,9 +9,10 @@ use std::{
     collections::BTreeSet,
     process::{Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
-use driftless_connector::{Connector, ListState, OutRow, Stop};
+use driftless_connector::{Answered, Batch, Connector, ListState, Open, OutRow, Stop};
 use driftless_model::{Identifier, Millis, Operation, Outcome};
 use serde_json::{Map, json};
 use support::{
@@ -71,12 +72,15 @@ async fn a_record_becomes_a_contact_and_a_member_in_two_requests() {
     assert_eq!((letters(&anew).as_str(), anew.requests), ("D", 2));
     assert_eq!(account.lock().unwrap().members("news"), emails(0..150));
 
-    // Removals by id cost one request; others are found first. Nobody by that name is gone already.
+    // Contacts are found by the identifiers that are to be removed. Nobody by that name is gone already.
     let known_removal = OutRow { fields: Map::new(), ..known(5).1 };
     let removed = deliver(&*connector, Operation::Remove, &[(5, known_removal)]).await;
-    assert_eq!((letters(&removed).as_str(), removed.requests), ("D", 1));
+    assert_eq!((letters(&removed).as_str(), removed.requests), ("D", 2));
     let mut unknown = removals(8)[6..].to_vec();
-    unknown.push((9, OutRow { identifiers: [Identifier::new("email", "nobody@example.com")].into(), ..unknown[0].1.clone() }));
+    unknown.push((
+        9,
+        OutRow { identifiers: [Identifier::new("email", "nobody@example.com")].into(), ..unknown[0].1.clone() },
+    ));
     let removed = deliver(&*connector, Operation::Remove, &unknown).await;
     assert_eq!((letters(&removed).as_str(), removed.requests), ("DDD", 2));
     assert_eq!(account.lock().unwrap().members("news"), emails((0..5).chain(8..150)));
@@ -217,6 +221,42 @@ async fn each_limit_is_waited_for_as_long_as_it_lasts() {
     assert_eq!(driven.stop, Some(wanted));
 }
 
+#[tokio::test]
+async fn a_list_is_cleared_at_once_or_page_by_page_where_it_is_too_large_and_new_ones_are_made() {
+    for truncates_below in [100_000, 100] {
+        let account = Account::shared();
+        {
+            let mut account = account.lock().unwrap();
+            account.add_list("news", "MANUAL");
+            account.truncates_below = truncates_below;
+        }
+        let server = serve(&account).await;
+        let connector = hubspot(&server.url, "");
+        deliver(&*connector, Operation::Add, &rows(300)).await;
+        let batch = Batch {
+            operation: Operation::Clear,
+            rows: &[],
+            idempotency_key: "clear",
+            session: None,
+            timeout: Duration::from_secs(30),
+            gate: &Open,
+        };
+        for _ in 0..2 {
+            let cleared = connector.clear(Millis(0), &batch).await;
+            assert_eq!(cleared.is, Answered::Rows(Vec::new()));
+            assert_eq!(account.lock().unwrap().members("news"), BTreeSet::new());
+        }
+        assert_eq!(account.lock().unwrap().contacts.len(), 300);
+        for _ in 0..2 {
+            assert_eq!(connector.create_list("news 2").await, Ok("news 2".into()));
+        }
+        for _ in 0..2 {
+            connector.retire_list("news").await.unwrap();
+        }
+        assert_eq!(account.lock().unwrap().lists.len(), 1);
+    }
+}
+
 /// What the vendor's client does with the stub: only its host is changed.
 const SDK: &str = r#"
 import sys
@@ -276,7 +316,11 @@ async fn the_vendors_own_client_can_do_with_the_stub_what_we_do() {
     let server = serve(&account).await;
     let url = server.url.clone();
     let driven = tokio::task::spawn_blocking(move || {
-        Command::new(format!("{venv}/bin/python")).args(["-c", SDK, &url]).stdin(Stdio::null()).output().expect("python starts")
+        Command::new(format!("{venv}/bin/python"))
+            .args(["-c", SDK, &url])
+            .stdin(Stdio::null())
+            .output()
+            .expect("python starts")
     })
     .await
     .unwrap();

@@ -249,12 +249,9 @@ async fn an_answer_that_does_not_come_in_time_is_no_answer() {
     let connector = connector(&batched(&server.url), "news");
     let (time, rows) = (Virtual::default(), rows(1));
     let work = Work {
-        operation: Operation::Add,
-        rows: &rows,
-        idempotency_base: "k",
         stop_before: Millis(600_000),
         request_timeout: Duration::from_millis(100),
-        first_attempt_unsettled: false,
+        ..Work::new(Operation::Add, &rows, "k")
     };
     let driven = drive(&*connector, &time, &time, work).await;
     assert_eq!(driven.stop, Some(Stop::NoAnswer { reason: "no answer in time".into() }));
@@ -369,12 +366,9 @@ async fn an_issuer_that_is_down_is_not_a_refused_login() {
         let (time, rows) = (Virtual::default(), rows(1));
         let connector = connector(&with_oauth(&server.url), "news");
         let work = Work {
-            operation: Operation::Add,
-            rows: &rows,
-            idempotency_base: "k",
             stop_before: Millis(60_000),
             request_timeout: Duration::from_secs(30),
-            first_attempt_unsettled: false,
+            ..Work::new(Operation::Add, &rows, "k")
         };
         let driven = drive(&*connector, &time, &time, work).await;
         assert_eq!(

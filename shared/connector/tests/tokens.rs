@@ -95,7 +95,13 @@ impl Account {
         self.issued.lock().unwrap().count
     }
 
-    fn worker(&self, name: &str, seed: &str, store: &Arc<impl TokenStore + 'static>, clock: &Arc<Hand>) -> Box<dyn Connector> {
+    fn worker(
+        &self,
+        name: &str,
+        seed: &str,
+        store: &Arc<impl TokenStore + 'static>,
+        clock: &Arc<Hand>,
+    ) -> Box<dyn Connector> {
         let yaml = format!(
             "version: 1
 kind: rest

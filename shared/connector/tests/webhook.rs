@@ -195,11 +195,14 @@ async fn the_reference_library_verifies_what_is_sent_by_either_secret() {
         assert_eq!(letters(&deliver(&*connector, Operation::Add, &row).await), "D");
     }
     let got = server.got();
-    let cases: Vec<Value> = [(0, CURRENT), (0, NEXT), (0, "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), (1, NEXT), (2, NEXT)]
-        .iter()
-        .map(|(request, secret)| json!([secret, got[*request].headers, String::from_utf8(got[*request].body.clone()).unwrap()]))
-        .chain([json!([CURRENT, got[0].headers, format!("{} ", String::from_utf8_lossy(&got[0].body))])])
-        .collect();
+    let cases: Vec<Value> =
+        [(0, CURRENT), (0, NEXT), (0, "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), (1, NEXT), (2, NEXT)]
+            .iter()
+            .map(|(request, secret)| {
+                json!([secret, got[*request].headers, String::from_utf8(got[*request].body.clone()).unwrap()])
+            })
+            .chain([json!([CURRENT, got[0].headers, format!("{} ", String::from_utf8_lossy(&got[0].body))])])
+            .collect();
     let mut verifier = Command::new(format!("{venv}/bin/python"))
         .args(["-c", VERIFIER])
         .stdin(Stdio::piped())

@@ -129,6 +129,8 @@ impl Default for HubspotPaths {
     }
 }
 
+super::described_by_its_keys!(HubspotDestination);
+
 impl HubspotDestination {
     /// The destination field that carries the property by which contacts are found.
     #[must_use]

@@ -258,6 +258,8 @@ const fn one() -> u32 {
     1
 }
 
+super::described_by_its_keys!(RestDestination);
+
 impl RestDestination {
     /// The request of an operation: of an update it is `add`'s where there is no other.
     #[must_use]
@@ -266,7 +268,7 @@ impl RestDestination {
             Operation::Add => self.add.as_ref(),
             Operation::Update => self.update.as_ref().or(self.add.as_ref()),
             Operation::Remove => self.remove.as_ref(),
-            Operation::Inspect | Operation::Prepare => None,
+            Operation::Inspect | Operation::Prepare | Operation::Clear => None,
         }
     }
 

@@ -1,10 +1,13 @@
-use core::num::{NonZeroU16, NonZeroU32, NonZeroU64};
+use core::{
+    num::{NonZeroU16, NonZeroU32, NonZeroU64},
+    time::Duration,
+};
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Auth, BaseUrl, Flaw, FormatVersion, Rate, default};
+use super::{Auth, BaseUrl, Described, Flaw, FormatVersion, Rate, default};
 use crate::{SecretRef, value::HumanDuration};
 
 /// A receiver of ours, or of a partner, that is told of every change by a signed POST (Standard Webhooks 1.0.0): it keeps
@@ -74,13 +77,36 @@ const fn bytes() -> NonZeroU64 {
     NonZeroU64::new(20_000).expect("not zero")
 }
 
-impl WebhookDestination {
-    /// Every secret it refers to.
-    pub(super) fn secret_refs(&self) -> Vec<&SecretRef> {
-        self.auth.secret_refs().into_iter().chain(&self.signing_secrets).collect()
+impl Described for WebhookDestination {
+    fn description(&self) -> Option<&str> {
+        self.description.as_deref()
     }
 
-    pub(super) fn flaws(&self) -> Vec<Flaw> {
+    fn base_url(&self) -> Option<&BaseUrl> {
+        Some(&self.base_url)
+    }
+
+    fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    fn rate(&self) -> Option<Rate> {
+        self.rate
+    }
+
+    fn concurrency(&self) -> Option<NonZeroU16> {
+        self.concurrency
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout.into()
+    }
+
+    fn more_secrets(&self) -> Vec<&SecretRef> {
+        self.signing_secrets.iter().collect()
+    }
+
+    fn flaws(&self) -> Vec<Flaw> {
         let mut flaws = Vec::new();
         if self.signing_secrets.is_empty() {
             flaws.push(Flaw {
@@ -91,14 +117,16 @@ impl WebhookDestination {
         }
         let ours = |name: &String| {
             let name = name.to_ascii_lowercase();
-            name.starts_with("webhook-") || matches!(name.as_str(), "idempotency-key" | "content-type" | "content-length")
+            name.starts_with("webhook-")
+                || matches!(name.as_str(), "idempotency-key" | "content-type" | "content-length")
         };
         if self.headers.keys().any(ours) {
             flaws.push(Flaw {
                 key: "headers",
-                message: "`webhook-…`, `Idempotency-Key`, `Content-Type` and `Content-Length` are set by the signature and \
+                message:
+                    "`webhook-…`, `Idempotency-Key`, `Content-Type` and `Content-Length` are set by the signature and \
                           the body"
-                    .into(),
+                        .into(),
                 remedy: "take the header out",
             });
         }

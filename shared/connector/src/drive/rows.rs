@@ -130,6 +130,6 @@ impl<'a> Rows<'a> {
             })
             .collect();
         let unanswered = outcomes.values().any(|o| o.outcome == Outcome::Unknown);
-        Driven { outcomes, requests, unanswered, stop }
+        Driven { outcomes, requests, unanswered, jobs: Vec::new(), stop }
     }
 }

@@ -95,7 +95,9 @@ impl Tokens {
             let item = match (self.store.read().await, held.as_ref()) {
                 (Ok(item), _) => item,
                 // What this process holds is good for a while, perhaps.
-                (Err(_), Some(held)) if matches!(self.step(Some(&held.item), true, refused), Step::Use | Step::Renew) => {
+                (Err(_), Some(held))
+                    if matches!(self.step(Some(&held.item), true, refused), Step::Use | Step::Renew) =>
+                {
                     return Ok(held.granted(false));
                 }
                 (Err(error), _) => return Err(Trouble::NotSent { reason: error.to_string() }),

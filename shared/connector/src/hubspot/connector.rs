@@ -1,17 +1,18 @@
 use std::{collections::BTreeMap, sync::PoisonError};
 
 use async_trait::async_trait;
-use driftless_model::{Identifier, Operation, Outcome, RowOutcome};
+use driftless_config::destination::ListBy;
+use driftless_model::{Identifier, Millis, Operation, Outcome, RowOutcome};
 use reqwest::Method;
 
 use super::{
     Hubspot,
     contacts::Contact,
+    lists::no_list,
     service::{failure, harmless, refusal},
 };
 use crate::{
-    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, ListState, Member, Open, Page,
-    http::Session,
+    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, ListState, Member, Open, Page, http::Session,
     outcomes::Outcomes,
 };
 
@@ -34,11 +35,41 @@ impl Connector for Hubspot {
         Answer { is: outcomes.answer(rest), requests: session.requests() }
     }
 
+    /// The vendor knows no instant for this: everybody is taken out.
+    async fn clear(&self, _: Millis, batch: &Batch<'_>) -> Answer {
+        let session = Session::new(&self.http, batch.gate, batch.timeout);
+        let cleared = match self.existing_list(&session).await {
+            Ok(Some(list)) => self.take_all_out(&session, &list).await,
+            Ok(None) if self.config.list.create => Ok(()),
+            Ok(None) => Err(no_list()),
+            Err(answered) => Err(answered),
+        };
+        let is = cleared.map_or_else(|answered| answered, |()| Answered::Rows(Vec::new()));
+        Answer { is, requests: session.requests() }
+    }
+
+    async fn create_list(&self, name: &str) -> Result<String, Failure> {
+        let session = Session::new(&self.http, &Open, self.timeout);
+        let id = self.ensure_list(&session, name).await.map_err(failure)?;
+        Ok(match self.config.list.by {
+            ListBy::Name => name.to_owned(),
+            ListBy::Id => id,
+        })
+    }
+
+    async fn retire_list(&self, list: &str) -> Result<(), Failure> {
+        let session = Session::new(&self.http, &Open, self.timeout);
+        match self.list_named(&session, list, self.config.list.by).await.map_err(failure)? {
+            Some(id) => self.delete_list(&session, &id).await.map_err(failure),
+            None => Ok(()),
+        }
+    }
+
     async fn inspect(&self) -> Result<ListState, Failure> {
         let session = Session::new(&self.http, &Open, self.timeout);
         let Some(list) = self.existing_list(&session).await.map_err(failure)? else {
             // Nobody is in a list that is still to be created.
-            return if self.config.list.create { Ok(ListState::Empty) } else { Err(no_list()) };
+            return if self.config.list.create { Ok(ListState::Empty) } else { Err(failure(no_list())) };
         };
         let page = self.members(&session, &list, 1, None).await.map_err(failure)?;
         Ok(if page.results.is_empty() { ListState::Empty } else { ListState::NotEmpty })
@@ -119,11 +150,10 @@ impl Hubspot {
     /// Ends the rows' memberships.
     async fn end(&self, session: &Session<'_>, batch: &Batch<'_>, outcomes: &mut Outcomes) -> Result<(), Answered> {
         if let Some(list) = self.existing_list(session).await? {
-            let found = self.find(session, batch.rows).await?;
-            let ids: Vec<String> = found.into_iter().map(|(_, id)| id).collect();
+            let ids = self.find(session, batch.rows).await?;
             self.change_members(session, &list, &[], &ids).await?;
         } else if !self.config.list.create {
-            return Err(Answered::Fatal { reason: "there is no list of this name".into() });
+            return Err(no_list());
         }
         for (row, out) in batch.rows.iter().enumerate() {
             outcomes.set(row, RowOutcome { outcome: Outcome::Delivered, remote_id: out.remote_id.clone() });
@@ -142,8 +172,4 @@ impl Hubspot {
         let page = self.members(session, &list, 1, None).await?;
         Ok(page.total.map_or_else(|| "found".to_owned(), |total| format!("{total} members")))
     }
-}
-
-fn no_list() -> Failure {
-    Failure::Fatal { reason: "there is no list of this name".into() }
 }

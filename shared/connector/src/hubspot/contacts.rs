@@ -1,6 +1,6 @@
 //! Contacts: upserted and found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use driftless_model::Outcome;
 use reqwest::Method;
@@ -96,20 +96,13 @@ impl Hubspot {
         Ok((contacts, left))
     }
 
-    /// The ids of the rows' contacts, each with its row: all that the row's identifiers name, as a removal may carry several.
-    pub(super) async fn find(
-        &self,
-        session: &Session<'_>,
-        rows: &[OutRow],
-    ) -> Result<Vec<(usize, String)>, Answered> {
-        let mut found = Vec::new();
-        let mut asked: Vec<(usize, &str)> = Vec::new();
-        for (row, out) in rows.iter().enumerate() {
-            match &out.remote_id {
-                Some(id) => found.push((row, id.clone())),
-                None => asked.extend(self.match_values(out).map(|value| (row, value))),
-            }
-        }
+    /// The ids of the rows' contacts: all that a row's identifiers name, and where they name none, the one that is known of
+    /// the record. The identifiers come first because they are what is to be removed: the id that is known may be that of
+    /// another identifier of the same record.
+    pub(super) async fn find(&self, session: &Session<'_>, rows: &[OutRow]) -> Result<Vec<String>, Answered> {
+        let mut found: Vec<(usize, String)> = Vec::new();
+        let values = |(row, out)| self.match_values(out).map(move |value| (row, value));
+        let asked: Vec<(usize, &str)> = rows.iter().enumerate().flat_map(values).collect();
         for chunk in asked.chunks(PER_READ) {
             let values: Vec<&str> = chunk.iter().map(|(_, value)| *value).collect();
             for object in self.read(session, &values, Some(&self.config.match_by)).await? {
@@ -119,7 +112,11 @@ impl Hubspot {
                 found.extend(rows.map(|(row, _)| (*row, id.clone())));
             }
         }
-        Ok(found)
+        let named: BTreeSet<usize> = found.iter().map(|(row, _)| *row).collect();
+        let rest = rows.iter().enumerate().filter(|(row, _)| !named.contains(row));
+        let known = rest.filter_map(|(_, out)| out.remote_id.clone());
+        let ids: BTreeSet<String> = found.into_iter().map(|(_, id)| id).chain(known).collect();
+        Ok(ids.into_iter().collect())
     }
 
     /// Contacts by their ids, or by the values of a unique property; those that are there.
@@ -129,7 +126,8 @@ impl Hubspot {
         ids: &[&str],
         by: Option<&str>,
     ) -> Result<Vec<Object>, Answered> {
-        let inputs = ids.iter().map(|id| Input { id, id_property: None, object_write_trace_id: None, properties: None });
+        let inputs =
+            ids.iter().map(|id| Input { id, id_property: None, object_write_trace_id: None, properties: None });
         let properties = [self.config.match_by.as_str()];
         let inputs = Inputs { id_property: by, properties: &properties, inputs: inputs.collect() };
         let json = serde_json::to_vec(&inputs).unwrap_or_default();

@@ -141,13 +141,28 @@ impl Hubspot {
             400 => {}
             _ => return Err(refusal(&reply)),
         }
+        let mut last = Vec::new();
         loop {
             let page = self.members(session, list, PER_PAGE, None).await?;
             let ids: Vec<String> = page.results.into_iter().map(|member| member.record_id.text()).collect();
             if ids.is_empty() {
                 return Ok(());
             }
+            if ids == last {
+                return Err(Answered::NoAnswer { reason: "members that were taken out are still there".into() });
+            }
             self.change_members(session, list, &[], &ids).await?;
+            last = ids;
+        }
+    }
+
+    /// Deletes a list; its contacts stay. One that is gone already is deleted.
+    pub(super) async fn delete_list(&self, session: &Session<'_>, list: &str) -> Result<(), Answered> {
+        let path = [self.config.paths.lists.as_str(), list];
+        let reply = self.call(session, Method::DELETE, &path, &[], None, false).await?;
+        match reply.status {
+            200..=299 | 404 => Ok(()),
+            _ => Err(refusal(&reply)),
         }
     }
 
@@ -157,6 +172,6 @@ impl Hubspot {
     }
 }
 
-fn no_list() -> Answered {
+pub(super) fn no_list() -> Answered {
     Answered::Fatal { reason: "there is no list of this name".into() }
 }

@@ -36,7 +36,7 @@ use std::sync::Mutex;
 use driftless_config::destination::HubspotDestination;
 
 use crate::{
-    Acknowledges, BuildError, Capabilities, Limits, Secrets,
+    Acknowledges, BuildError, Capabilities, Limits, Replace, Secrets,
     http::{Http, HttpPolicy},
 };
 
@@ -63,6 +63,9 @@ pub(crate) fn capabilities(config: &HubspotDestination) -> Capabilities {
         acknowledges: Acknowledges::Record,
         repeatable: true,
         rate: config.rate,
+        replace: Some(Replace::ClearFirst),
+        new_list: true,
+        ..Capabilities::default()
     }
 }
 

@@ -189,9 +189,13 @@ mod tests {
 
     #[test]
     fn values_become_the_texts_that_properties_are() {
-        for (value, text) in
-            [(json!(null), ""), (json!("a"), "a"), (json!(1.5), "1.5"), (json!(true), "true"), (json!(["a", "b"]), "a;b")]
-        {
+        for (value, text) in [
+            (json!(null), ""),
+            (json!("a"), "a"),
+            (json!(1.5), "1.5"),
+            (json!(true), "true"),
+            (json!(["a", "b"]), "a;b"),
+        ] {
             assert_eq!(property(&value), text);
         }
     }

@@ -57,10 +57,10 @@ pub(crate) fn capabilities(config: &RestDestination) -> Capabilities {
         update: limits(Operation::Update),
         remove: limits(Operation::Remove),
         list: config.list.is_some(),
-        creates_list: false,
         acknowledges: if per_record { Acknowledges::Record } else { Acknowledges::Batch },
         repeatable: config.repeatable,
         rate: config.rate,
+        ..Capabilities::default()
     }
 }
 
@@ -96,7 +96,7 @@ impl Rest {
             Operation::Add => self.add.as_ref(),
             Operation::Update => self.update.as_ref().or(self.add.as_ref()),
             Operation::Remove => self.remove.as_ref(),
-            Operation::Inspect | Operation::Prepare => None,
+            Operation::Inspect | Operation::Prepare | Operation::Clear => None,
         }
     }
 

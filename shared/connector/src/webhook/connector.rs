@@ -25,7 +25,7 @@ impl Connector for Webhook {
 
     async fn send(&self, batch: &Batch<'_>) -> Answer {
         let session = Session::new(&self.http, batch.gate, batch.timeout);
-        let body = event::body(batch.operation, &self.list, None, batch.rows);
+        let body = event::body(batch.operation, &self.list, batch.session, batch.rows);
         let mut outcomes = Outcomes::new(batch.rows.len());
         let rest = if body.len() > self.bytes && batch.rows.len() == 1 {
             outcomes.reject(0, "larger than a request may be");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use driftless_model::Operation;
+use driftless_model::{Operation, Session};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -21,21 +21,8 @@ struct Event<'a> {
 struct Data<'a> {
     list: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    session: Option<Part>,
+    session: Option<Session>,
     records: Vec<Record<'a>>,
-}
-
-/// Which part of a whole list this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Part {
-    /// The same for all parts of one replacement, and for every try of it.
-    pub(super) number: u64,
-    /// Counts from 1.
-    pub(super) part: u32,
-    /// How many parts there are.
-    pub(super) parts: u32,
-    /// The records of all parts together.
-    pub(super) records: u64,
 }
 
 #[derive(Serialize)]
@@ -48,7 +35,7 @@ struct Record<'a> {
 }
 
 /// The body of a request about these rows.
-pub(super) fn body(operation: Operation, list: &str, session: Option<Part>, rows: &[OutRow]) -> Vec<u8> {
+pub(super) fn body(operation: Operation, list: &str, session: Option<Session>, rows: &[OutRow]) -> Vec<u8> {
     let kind = match (session, operation) {
         (Some(_), _) => "list.replaced",
         (None, Operation::Add) => "list.records.added",

@@ -25,9 +25,10 @@
 //! `type` is `list.records.added` (put these records into the list, or give them these values), `list.records.updated` (the
 //! same; they are in it as far as we know) or `list.records.removed` (take these identifiers out; there are no `fields`). A
 //! record that changes an identifier comes as a removal of the old one, answered before the new one is sent. With
-//! `replaces: true` a whole list comes as `list.replaced` with `data.session: {number, part, parts, records}`: the first part is
-//! answered before any other is sent, and all others before the last; a part may come twice. `list.checked` has no records
-//! and asks for an answer only.
+//! `replaces: true` a whole list comes as `list.replaced` with `data.session: {number, part, parts, records}`. The receiver
+//! collects the records of a session by their keys; with every request of the last part the list becomes what was
+//! collected. The first part is answered before any other is sent, and all others before the last; a part may come
+//! twice, and in several requests. Another number begins anew. `list.checked` has no records and asks for an answer only.
 //!
 //! # The answer
 //!
@@ -55,7 +56,7 @@ use driftless_model::Clock;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
-    Acknowledges, BuildError, Capabilities, Limits, Ports, Secrets,
+    Acknowledges, BuildError, Capabilities, Limits, Ports, Replace, Secrets,
     http::{Http, HttpPolicy},
 };
 use signature::SigningSecret;
@@ -78,11 +79,11 @@ pub(crate) fn capabilities(config: &WebhookDestination) -> Capabilities {
         add: limits,
         update: limits,
         remove: limits,
-        list: false,
-        creates_list: false,
         acknowledges: Acknowledges::Batch,
         repeatable: config.repeatable,
         rate: config.rate,
+        replace: limits.filter(|_| config.replaces).map(|limits| Replace::Session { limits, open_for: None }),
+        ..Capabilities::default()
     }
 }
 

@@ -86,7 +86,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_secret_is_refused_without_being_shown() {
-        for bad in ["", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_!!!", "whsec_AAAA", "whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
+        for bad in
+            ["", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_!!!", "whsec_AAAA", "whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+        {
             let error = read(bad).err().expect("refused");
             assert!(bad.is_empty() || !error.contains(bad), "{error}");
         }

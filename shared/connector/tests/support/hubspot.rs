@@ -94,13 +94,19 @@ impl Account {
 
     /// What it answers, and does.
     pub fn answer(&mut self, got: &Got) -> Does {
+        let bad = self.bad.clone();
+        self.answer_but(got, &|value| bad.contains(value))
+    }
+
+    /// The same, where values of the unique property are refused for which `bad` is true.
+    pub fn answer_but(&mut self, got: &Got, bad: &dyn Fn(&str) -> bool) -> Does {
         if got.header("authorization") != Some(&format!("Bearer {}", self.token)) {
             return error(401, "INVALID_AUTHENTICATION");
         }
         let path: Vec<&str> = got.path().trim_matches('/').split('/').collect();
         match (got.method.as_str(), path.as_slice()) {
             ("GET", ["crm", "v3", "objects", "contacts"]) => Does::json(200, &json!({ "results": [] })),
-            ("POST", ["crm", "v3", "objects", "contacts", "batch", "upsert"]) => self.upsert(&got.json()),
+            ("POST", ["crm", "v3", "objects", "contacts", "batch", "upsert"]) => self.upsert(&got.json(), bad),
             ("POST", ["crm", "v3", "objects", "contacts", "batch", "read"]) => self.read(&got.json()),
             ("POST", ["crm", "v3", "objects", "contacts", "batch", "archive"]) => {
                 for input in inputs(&got.json()) {
@@ -156,23 +162,27 @@ impl Account {
         }
     }
 
-    fn upsert(&mut self, body: &Value) -> Does {
+    fn upsert(&mut self, body: &Value, bad: &dyn Fn(&str) -> bool) -> Does {
         let inputs = inputs(body);
         let ids: BTreeSet<String> = inputs.iter().map(|input| text(&input["id"]).to_lowercase()).collect();
         let by: BTreeSet<String> = inputs.iter().map(|input| text(&input["idProperty"])).collect();
         // One property for all of them, which is unique; no contact twice.
-        if inputs.is_empty() || inputs.len() > MOST || ids.len() < inputs.len() || by.len() != 1 || !by.is_subset(&self.unique)
+        if inputs.is_empty()
+            || inputs.len() > MOST
+            || ids.len() < inputs.len()
+            || by.len() != 1
+            || !by.is_subset(&self.unique)
         {
             return error(400, "VALIDATION_ERROR");
         }
-        if self.refuses_whole && inputs.iter().any(|input| self.bad.contains(&text(&input["id"]))) {
+        if self.refuses_whole && inputs.iter().any(|input| bad(&text(&input["id"]))) {
             return error(400, "VALIDATION_ERROR");
         }
         let (mut results, mut errors) = (Vec::new(), Vec::new());
         for input in &inputs {
             let (property, value) = (text(&input["idProperty"]), text(&input["id"]));
             let trace = input.get("objectWriteTraceId").filter(|_| !self.silent_about_traces);
-            if self.bad.contains(&value) {
+            if bad(&value) {
                 let context = match trace {
                     Some(trace) => json!({ "objectWriteTraceId": [trace] }),
                     None => json!({}),
@@ -191,6 +201,8 @@ impl Account {
             }
             let given = input["properties"].as_object().cloned().unwrap_or_default();
             properties.extend(given.into_iter().map(|(name, value)| (name, text(&value))));
+            // Addresses are kept in lower case (assumed).
+            properties.entry("email".into()).and_modify(|email| *email = email.to_lowercase());
             let mut result = json!({
                 "id": id, "new": new, "properties": properties, "archived": false,
                 "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z",
@@ -216,10 +228,9 @@ impl Account {
         for input in &inputs {
             let asked = text(&input["id"]);
             let found = match body.get("idProperty").map(text) {
-                Some(property) => self
-                    .contacts
-                    .iter()
-                    .find(|(_, p)| p.get(&property).is_some_and(|v| v.eq_ignore_ascii_case(&asked))),
+                Some(property) => {
+                    self.contacts.iter().find(|(_, p)| p.get(&property).is_some_and(|v| v.eq_ignore_ascii_case(&asked)))
+                }
                 None => self.contacts.get_key_value(&asked),
             };
             match found {
@@ -285,10 +296,8 @@ impl List {
         let after = query.get("after").cloned().unwrap_or_default();
         let mut rest = self.members.iter().filter(|id| **id > after);
         let page: Vec<&String> = rest.by_ref().take(limit).collect();
-        let results: Vec<Value> = page
-            .iter()
-            .map(|id| json!({ "recordId": id, "membershipTimestamp": "2026-01-01T00:00:00Z" }))
-            .collect();
+        let results: Vec<Value> =
+            page.iter().map(|id| json!({ "recordId": id, "membershipTimestamp": "2026-01-01T00:00:00Z" })).collect();
         let mut body = json!({ "total": self.members.len(), "results": results });
         if rest.next().is_some() {
             body["paging"] = json!({ "next": { "after": page.last(), "link": "https://api.hubapi.com" } });

@@ -1,6 +1,7 @@
 //! A scripted HTTP server on loopback, virtual time, and rows. Each test file uses a part of it.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod files;
 pub mod hubspot;
 
 use std::{
@@ -242,12 +243,9 @@ pub async fn deliver_with(
     time: &Virtual,
 ) -> Driven {
     let work = Work {
-        operation,
-        rows,
-        idempotency_base: "run-1-0",
         stop_before: Millis(600_000),
         request_timeout: Duration::from_secs(30),
-        first_attempt_unsettled: false,
+        ..Work::new(operation, rows, "run-1-0")
     };
     drive(connector, time, time, work).await
 }

@@ -10,6 +10,9 @@ pub mod random;
 #[cfg(feature = "conformance")]
 pub mod simulation;
 
+pub mod files;
+pub mod hubspot;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

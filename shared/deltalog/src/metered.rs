@@ -16,7 +16,7 @@ use crate::head::{
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
-use crate::registry::{DestinationEntry, SyncEntry};
+use crate::registry::{DestinationEntry, SharedToken, SyncEntry};
 use crate::{Deltalog, Result};
 
 /// Counts on a meter what the table would bill for what is asked of a store in memory: the sizes of heads, log items, runs and
@@ -156,6 +156,10 @@ metered! {
         fn budget(destination: &DestinationId) -> Option<Budget>, |_: &Option<Budget>| reads(0);
         fn advance_budget(destination: &DestinationId, advance: &Advance) -> Advanced, one;
         fn swap_budget(destination: &DestinationId, from: Option<&Budget>, to: &Budget) -> Swap, one;
+        fn shared_token(destination: &DestinationId) -> Option<SharedToken>,
+            |a: &Option<SharedToken>| reads(a.as_ref().map_or(0, |token| token.document.len()));
+        fn put_shared_token(destination: &DestinationId, expected: Option<u64>, token: &SharedToken) -> Swap,
+            |_: &Swap| writes(write_units(token.document.len() + 64));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::head::{
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run, RunState};
-use crate::registry::{DestinationEntry, SyncEntry};
+use crate::registry::{DestinationEntry, SharedToken, SyncEntry};
 
 /// The state of every sync. Each method is one conditional step of the protocol; a crash may come before or after it.
 ///
@@ -202,6 +202,18 @@ pub trait Deltalog: Send + Sync {
     /// Writes a budget whose terms, or idle time, want more than an advance. Condition: slot, count and epoch as in `from`
     /// (`None`: there is no budget). Success if it is `to` already.
     async fn swap_budget(&self, destination: &DestinationId, from: Option<&Budget>, to: &Budget) -> Result<Swap>;
+
+    // ---- shared tokens
+
+    /// The token that the workers of a destination share.
+    async fn shared_token(&self, destination: &DestinationId) -> Result<Option<SharedToken>>;
+    /// Replaces it. Condition: its revision is `expected` (`None`: there is none). Success if it is this very one already.
+    async fn put_shared_token(
+        &self,
+        destination: &DestinationId,
+        expected: Option<u64>,
+        token: &SharedToken,
+    ) -> Result<Swap>;
 
     // ---- usage
 

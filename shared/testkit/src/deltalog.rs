@@ -7,7 +7,7 @@ use driftless_deltalog::head::{
 };
 use driftless_deltalog::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use driftless_deltalog::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
-use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
+use driftless_deltalog::registry::{DestinationEntry, SharedToken, SyncEntry};
 use driftless_deltalog::{Deltalog, Error, Result};
 use driftless_model::{
     Advance, Advanced, AttrHash, Budget, DatasetId, DestinationId, KeyHash, Millis, RunId, SnapshotRef, SyncId, Token,
@@ -112,4 +112,6 @@ steps! {
     fn budget(destination: &DestinationId) -> Option<Budget>;
     fn advance_budget(destination: &DestinationId, advance: &Advance) -> Advanced;
     fn swap_budget(destination: &DestinationId, from: Option<&Budget>, to: &Budget) -> Swap;
+    fn shared_token(destination: &DestinationId) -> Option<SharedToken>;
+    fn put_shared_token(destination: &DestinationId, expected: Option<u64>, token: &SharedToken) -> Swap;
 }

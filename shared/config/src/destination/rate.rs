@@ -32,6 +32,12 @@ pub struct InvalidRate;
 impl Rate {
     const MOST: usize = 4;
 
+    /// So many requests in a span of time.
+    #[must_use]
+    pub const fn of(requests: NonZeroU32, per: HumanDuration) -> Self {
+        Self { windows: [Some(Window { requests, per }), None, None, None] }
+    }
+
     /// A rate of several windows, all of which are kept.
     ///
     /// # Errors

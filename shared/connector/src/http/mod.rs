@@ -7,6 +7,7 @@ mod outgoing;
 mod quota;
 mod reply;
 mod session;
+mod tokens;
 
 use core::{fmt, time::Duration};
 
@@ -56,8 +57,8 @@ impl Http {
         policy: HttpPolicy,
     ) -> Result<Self, BuildError> {
         let base = checked(base, policy)?;
-        if let Auth::OAuth2(oauth) = auth {
-            checked(&oauth.token_url, policy)?;
+        if let Some(issuer) = auth.token_url() {
+            checked(issuer, policy)?;
         }
         let client = Client::builder()
             .user_agent(concat!("driftless/", env!("CARGO_PKG_VERSION")))

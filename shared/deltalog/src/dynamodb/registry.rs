@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use driftless_model::{DatasetId, KeyHash, SyncId};
+use driftless_model::{DatasetId, DestinationId, KeyHash, SyncId};
 
 use super::DynamoDeltalog;
-use super::attribute::{Attributes, Reader, json, n};
+use super::attribute::{Attributes, Reader, json, n, s};
 use super::failure::Operation;
 use super::key::{self, SK};
 use super::table::{Range, Write};
@@ -13,12 +13,17 @@ use crate::Result;
 use crate::head::Swap;
 use crate::item::VersionRecord;
 use crate::ledger::InputReject;
-use crate::registry::{DestinationEntry, SyncEntry};
+use crate::registry::{DestinationEntry, SharedToken, SyncEntry};
 
 const PUT: Operation = Operation::small("PutItem");
 
 fn decode_sync(item: &Attributes) -> Result<SyncEntry> {
     Reader::new(item, "a registered sync").json("entry")
+}
+
+fn decode_token(item: &Attributes) -> Result<SharedToken> {
+    let reader = Reader::new(item, "a shared token");
+    Ok(SharedToken { revision: reader.number("revision")?, document: reader.text("document")?.to_owned() })
 }
 
 impl DynamoDeltalog {
@@ -88,5 +93,31 @@ impl DynamoDeltalog {
         let keys_only = Range { keys_only: true, ..Range::default() };
         let items = self.table.query(&key::tombstone_partition(dataset), keys_only).await?;
         items.iter().map(|item| Reader::new(item, "a tombstone").parsed(SK)).collect()
+    }
+
+    pub(super) async fn read_shared_token(&self, destination: &DestinationId) -> Result<Option<SharedToken>> {
+        self.table.get(&key::shared_token(destination)).await?.map(|item| decode_token(&item)).transpose()
+    }
+
+    pub(super) async fn write_shared_token(
+        &self,
+        destination: &DestinationId,
+        expected: Option<u64>,
+        token: &SharedToken,
+    ) -> Result<Swap> {
+        let item = key::shared_token(destination)
+            .item([("revision", n(token.revision)), ("document", s(token.document.as_str()))]);
+        let written = match expected {
+            None => self.table.put_if_absent(PUT, item).await?,
+            Some(expected) => {
+                let values = Attributes::from([(":expected".to_owned(), n(expected))]);
+                self.table.put(PUT, item, "#revision = :expected", values).await?
+            }
+        };
+        match written {
+            Write::Refused(Some(there)) if decode_token(&there)? == *token => Ok(Swap::Done),
+            Write::Refused(_) => Ok(Swap::Lost),
+            Write::Done(_) => Ok(Swap::Done),
+        }
     }
 }

@@ -36,8 +36,8 @@ pub struct Lease {
 impl Lease {
     /// Where the slot after the last would be.
     #[must_use]
-    pub const fn end(&self) -> i64 {
-        self.first + self.step * self.slots as i64
+    pub fn end(&self) -> i64 {
+        self.first + self.step * i64::from(self.slots)
     }
 }
 

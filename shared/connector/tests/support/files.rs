@@ -68,32 +68,32 @@ impl MemoryBucket {
     /// The members by e-mail address, each with the first name, as a reader of JSON lines has them: the newest whole list,
     /// then the changes after it, by time. Every file is checked by its digest.
     pub fn read_as_a_consumer(&self, root: &str) -> BTreeMap<String, String> {
-        let mut by_key: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-        let mut since = 0;
+        let mut members: BTreeMap<String, String> = BTreeMap::new();
+        let mut since = None;
         let base = match self.json(&format!("{root}current.json")) {
             Some(current) => Some(current["manifest"].as_str().unwrap().to_owned()),
             None => self.bytes(&format!("{root}manifest.json")).map(|_| "manifest.json".to_owned()),
         };
         if let Some(manifest) = base {
             let manifest = self.json(&format!("{root}{manifest}")).expect("what is named is there");
-            since = manifest["written_at"].as_i64().unwrap();
-            self.take_up(root, &manifest, &mut by_key);
+            since = manifest["written_at"].as_i64();
+            self.take_up(root, &manifest, &mut members);
         }
         let mut changes: Vec<Value> = self
             .files()
             .keys()
             .filter(|key| key.starts_with(&format!("{root}deltas/")) && key.ends_with(".json"))
             .map(|key| self.json(key).unwrap())
-            .filter(|manifest| manifest["written_at"].as_i64().unwrap() > since)
+            .filter(|manifest| manifest["written_at"].as_i64() > since)
             .collect();
         changes.sort_by_key(|manifest| manifest["written_at"].as_i64());
         for manifest in changes {
-            self.take_up(root, &manifest, &mut by_key);
+            self.take_up(root, &manifest, &mut members);
         }
-        by_key.into_values().flatten().collect()
+        members
     }
 
-    fn take_up(&self, root: &str, manifest: &Value, by_key: &mut BTreeMap<String, BTreeMap<String, String>>) {
+    fn take_up(&self, root: &str, manifest: &Value, members: &mut BTreeMap<String, String>) {
         let mut records = 0;
         for file in manifest["files"].as_array().unwrap() {
             let bytes =
@@ -108,7 +108,6 @@ impl MemoryBucket {
             assert_eq!(lines.len() as u64, file["records"].as_u64().unwrap());
             records += lines.len() as u64;
             for line in lines {
-                let held = by_key.entry(line["key"].as_str().unwrap().to_owned()).or_default();
                 let emails: BTreeSet<String> = line["identifiers"]["email"]
                     .as_array()
                     .into_iter()
@@ -116,10 +115,10 @@ impl MemoryBucket {
                     .map(|e| e.as_str().unwrap().to_owned())
                     .collect();
                 if line["operation"] == "remove" {
-                    held.retain(|email, _| !emails.contains(email));
+                    members.retain(|email, _| !emails.contains(email));
                 } else {
                     let name = line["fields"]["first_name"].as_str().unwrap_or_default().to_owned();
-                    held.extend(emails.into_iter().map(|email| (email, name.clone())));
+                    members.extend(emails.into_iter().map(|email| (email, name.clone())));
                 }
             }
         }

@@ -221,7 +221,11 @@ async fn one_by_one(list: List) -> Running {
                 ("PATCH" | "DELETE", false) => Does::status(404),
                 ("POST" | "PATCH", _) if bad.has(&email) => Does::status(422),
                 (method, _) => {
-                    apply(&list, &json!({ "email": email, "first_name": got.json()["first_name"] }), method == "DELETE");
+                    apply(
+                        &list,
+                        &json!({ "email": email, "first_name": got.json()["first_name"] }),
+                        method == "DELETE",
+                    );
                     Does::status(204)
                 }
             }
@@ -326,10 +330,7 @@ attributes: {{userName: email, displayName: first_name}}
 }
 
 fn scim_kind() -> Kind {
-    Kind {
-        manners: Manners { reads_answers: false, ..Manners::default() },
-        ..Kind::new(|list| Box::pin(scim(list)))
-    }
+    Kind { manners: Manners { reads_answers: false, ..Manners::default() }, ..Kind::new(|list| Box::pin(scim(list))) }
 }
 
 #[tokio::test]

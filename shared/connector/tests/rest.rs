@@ -284,7 +284,8 @@ async fn a_200_that_cannot_be_read_acknowledges_nothing_where_it_should_say_some
 
 #[tokio::test]
 async fn a_body_that_nobody_needs_does_no_harm() {
-    let server = Server::start(|_, number| if number == 0 { Does::GoesOnForEver } else { Does::CutsTheBody(200) }).await;
+    let server =
+        Server::start(|_, number| if number == 0 { Does::GoesOnForEver } else { Does::CutsTheBody(200) }).await;
     let driven = deliver(&*connector(&single(&server.url), "news"), Operation::Remove, &removals(2)).await;
     assert_eq!(letters(&driven), "DD");
 }

@@ -221,3 +221,66 @@ async fn the_reference_library_verifies_what_is_sent_by_either_secret() {
     ];
     assert_eq!(said.lines().collect::<Vec<_>>(), wanted);
 }
+
+/// The conformance suite, and the simulation of twenty snapshots, with a receiver that keeps a list.
+#[cfg(feature = "conformance")]
+mod suites {
+    use driftless_connector::conformance::{Login, Manners};
+
+    use super::*;
+    use crate::support::{
+        faults::Dialect,
+        list::{Kind, List, Running},
+    };
+
+    async fn receiver(list: List) -> Running {
+        let dialect = Dialect { list_gone: || Does::status(410), ..Dialect::default() };
+        let server = Server::start(move |got: &Got, _| {
+            let event = got.json();
+            if event["type"] == "list.checked" {
+                return list.faults.on_read(&dialect).unwrap_or_else(|| Does::status(204));
+            }
+            list.faults.on_change(&dialect, got, |bad| {
+                let records = event["data"]["records"].as_array().cloned().unwrap_or_default();
+                let emails = |record: &Value| -> Vec<String> {
+                    let emails = record["identifiers"]["email"].as_array();
+                    emails.into_iter().flatten().map(|e| e.as_str().unwrap().to_owned()).collect()
+                };
+                if records.len() > 8 || records.iter().flat_map(emails).any(|email| bad.has(&email)) {
+                    return Does::status(422);
+                }
+                for record in &records {
+                    for email in emails(record) {
+                        if event["type"] == "list.records.removed" {
+                            list.members().remove(&email);
+                        } else {
+                            let name = record["fields"]["first_name"].as_str().unwrap().to_owned();
+                            list.members().insert(email, name);
+                        }
+                    }
+                }
+                Does::status(202)
+            })
+        })
+        .await;
+        let connector = webhook(&server.url, "records: 8", 0);
+        (server, connector)
+    }
+
+    fn kind() -> Kind {
+        Kind {
+            manners: Manners { login: Login::None, reads_answers: false, ..Manners::default() },
+            ..Kind::new(|list| Box::pin(receiver(list)))
+        }
+    }
+
+    #[tokio::test]
+    async fn webhook_conforms() {
+        kind().conforms().await;
+    }
+
+    #[tokio::test]
+    async fn webhook_converges() {
+        kind().converges().await;
+    }
+}

@@ -73,7 +73,8 @@ impl Tokens {
 
     fn step(&self, item: Option<&TokenItem>, opens: bool, refused: Option<u64>) -> Step {
         let ahead_ms = item.map_or(0, |item| ahead_of(item, self.worker.as_str()));
-        let mine = item.is_some_and(|item| item.claim.as_ref().is_some_and(|claim| claim.by == self.claimant(item.revision)));
+        let mine =
+            item.is_some_and(|item| item.claim.as_ref().is_some_and(|claim| claim.by == self.claimant(item.revision)));
         decide(View { item, seed: self.seal.seed(), opens, mine, refused, now: self.now(), ahead_ms })
     }
 

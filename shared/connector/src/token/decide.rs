@@ -130,7 +130,8 @@ mod tests {
         assert_eq!(step(Some(&claimed(300)), 0, Some(2)), Step::Wait { until: Millis(300) });
         assert_eq!(step(Some(&claimed(300)), 300, Some(2)), Step::Fetch, "whoever it was is gone");
         let item = claimed(60_000);
-        let own = View { item: Some(&item), seed: "s", opens: false, mine: true, refused: None, now: Millis(0), ahead_ms: 0 };
+        let own =
+            View { item: Some(&item), seed: "s", opens: false, mine: true, refused: None, now: Millis(0), ahead_ms: 0 };
         assert_eq!(decide(own), Step::Fetch, "our own claim, of which we did not hear");
     }
 
@@ -151,7 +152,8 @@ mod tests {
     fn a_token_that_lives_for_seconds_can_be_used_at_all() {
         let short = TokenItem { expires_at: Some(Millis(8_000)), ..item() };
         let ahead_ms = ahead_of(&short, "w");
-        let view = View { item: Some(&short), seed: "s", opens: true, mine: false, refused: None, now: Millis(0), ahead_ms };
+        let view =
+            View { item: Some(&short), seed: "s", opens: true, mine: false, refused: None, now: Millis(0), ahead_ms };
         assert_eq!(decide(view), Step::Use);
         assert_eq!(decide(View { opens: false, ..view }), Step::Fetch);
     }

@@ -268,7 +268,10 @@ impl<'a> World<'a> {
         let removes = call.operation == Operation::Remove;
         self.check(!removes || came.is_empty(), "a removal adds nobody");
         self.check(removes || went.is_empty(), "an add or update removes nobody");
-        self.check(came.is_subset(&all) && went.is_subset(&all), "a call changes what it names and nothing else (DL-4)");
+        self.check(
+            came.is_subset(&all) && went.is_subset(&all),
+            "a call changes what it names and nothing else (DL-4)",
+        );
         for (number, row) in &rows {
             let names = (subject.names)(&row.identifiers);
             let there = names.is_subset(&after);

@@ -154,11 +154,21 @@ impl Sync {
     }
 
     fn check_policies(&self, found: &mut Vec<Finding>) {
-        if matches!(self.strategy, Strategy::Replace | Strategy::Compare | Strategy::NewList) {
+        if matches!(self.strategy, Strategy::Compare | Strategy::NewList) {
             found.push(Finding::new(
                 "strategy",
                 format!("the strategy `{}` is not available yet", self.strategy.as_str()),
-                "write auto, delta or full_then_remove",
+                "write auto, delta, full_then_remove or replace",
+            ));
+        }
+        if self.mode != Mode::Mirror && self.strategy == Strategy::Replace {
+            found.push(Finding::new(
+                "strategy",
+                format!(
+                    "`replace` takes everybody out who is not selected, and the mode `{}` does not",
+                    self.mode.as_str()
+                ),
+                "write mode: mirror, or another strategy",
             ));
         }
         if self.mode == Mode::RemoveOnly && self.strategy == Strategy::FullThenRemove {

@@ -327,12 +327,18 @@ mod suites {
     use async_trait::async_trait;
     use driftless_connector::conformance::{Fault, Login, Manners, Refuses, Remote, Subject, VirtualTime, conforms};
 
+    use driftless_model::IdentifierSet;
+
     use super::*;
     use crate::support::{
         faults::Faults,
         row_of,
         simulation::{seeds, simulate},
     };
+
+    fn all_values(identifiers: &IdentifierSet) -> BTreeSet<String> {
+        identifiers.iter().map(|identifier| identifier.value.clone()).collect()
+    }
 
     struct Side {
         bucket: MemoryBucket,
@@ -355,7 +361,7 @@ mod suites {
 
         fn subject<'a>(&'a self, connector: &'a dyn Connector, time: &'a VirtualTime) -> Subject<'a> {
             let manners = Manners { refuses: Refuses::Silently, login: Login::Fixed, ..Manners::default() };
-            Subject::new(connector, self, time, row_of).with(manners)
+            Subject::new(connector, self, time, row_of).keeping(all_values).with(manners)
         }
     }
 

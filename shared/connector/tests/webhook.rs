@@ -225,13 +225,20 @@ async fn the_reference_library_verifies_what_is_sent_by_either_secret() {
 /// The conformance suite, and the simulation of twenty snapshots, with a receiver that keeps a list.
 #[cfg(feature = "conformance")]
 mod suites {
+    use std::collections::BTreeSet;
+
     use driftless_connector::conformance::{Login, Manners};
+    use driftless_model::IdentifierSet;
 
     use super::*;
     use crate::support::{
         faults::Dialect,
         list::{Kind, List, Running},
     };
+
+    fn all_values(identifiers: &IdentifierSet) -> BTreeSet<String> {
+        identifiers.iter().map(|identifier| identifier.value.clone()).collect()
+    }
 
     async fn receiver(list: List) -> Running {
         let dialect = Dialect { list_gone: || Does::status(410), ..Dialect::default() };
@@ -246,12 +253,15 @@ mod suites {
                     let emails = record["identifiers"]["email"].as_array();
                     emails.into_iter().flatten().map(|e| e.as_str().unwrap().to_owned()).collect()
                 };
-                if records.len() > 8 || records.iter().flat_map(emails).any(|email| bad.has(&email)) {
+                let removes = event["type"] == "list.records.removed";
+                // Whoever refuses an address takes it out all the same.
+                let refused = !removes && records.iter().flat_map(emails).any(|email| bad.has(&email));
+                if records.len() > 8 || refused {
                     return Does::status(422);
                 }
                 for record in &records {
                     for email in emails(record) {
-                        if event["type"] == "list.records.removed" {
+                        if removes {
                             list.members().remove(&email);
                         } else {
                             let name = record["fields"]["first_name"].as_str().unwrap().to_owned();
@@ -270,6 +280,7 @@ mod suites {
     fn kind() -> Kind {
         Kind {
             manners: Manners { login: Login::None, reads_answers: false, ..Manners::default() },
+            names: all_values,
             ..Kind::new(|list| Box::pin(receiver(list)))
         }
     }

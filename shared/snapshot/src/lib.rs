@@ -33,7 +33,6 @@ mod error;
 mod keyed;
 mod limits;
 pub mod locate;
-mod normalize;
 mod parquet_file;
 mod pass;
 mod sip;

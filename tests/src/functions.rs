@@ -162,9 +162,8 @@ impl Ports {
     pub(crate) async fn deliver(&self, body: &str) -> Result<Verdict, Failure> {
         let Message::Call { sync, run, number, .. } = Message::parse(body)? else { return Ok(Verdict::Done) };
         let Some((destination, capabilities)) = self.capabilities(&sync).await? else { return Ok(Verdict::Done) };
-        let interval = capabilities.rate.map(|rate| Duration::from(rate.per) / rate.requests.get());
         let sleep = Arc::new(Virtual(Arc::clone(&self.clock)));
-        let pacer = SharedBudget::new(Arc::clone(&self.log), self.clock(), sleep, destination, interval);
+        let pacer = SharedBudget::new(Arc::clone(&self.log), self.clock(), sleep, destination, capabilities.rate);
         let delivery = Delivery {
             log: Arc::clone(&self.log),
             objects: Arc::clone(&self.objects),

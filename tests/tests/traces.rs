@@ -412,7 +412,7 @@ fn trace_16_closing_waits_for_claims() {
         w.plan();
         let call = only(w, TO_CRM);
         let worker = w.receive(TO_CRM, &call).expect("it is there");
-        assert!(w.run_until(worker, "reserve_slot", After), "it has claimed the call and is about to send");
+        assert!(w.run_until(worker, "swap_budget", After), "it has claimed the call and is about to send");
         w.pass(70_000);
         w.sweep();
         w.work_off(&[JANITOR]);

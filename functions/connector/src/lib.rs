@@ -17,7 +17,7 @@ mod files;
 mod handler;
 mod tokens;
 
-pub use budget::{SharedBudget, Sleep};
+pub use budget::{BudgetItem, SharedBudget, Sleep};
 pub use deliver::{Delivered, Delivery, Timing};
 pub use error::Error;
 pub use files::S3Buckets;

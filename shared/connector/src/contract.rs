@@ -9,6 +9,7 @@ use driftless_model::{
 use serde_json::{Map, Value};
 
 use crate::Capabilities;
+use crate::budget::Heard;
 
 /// One list of one destination.
 ///
@@ -106,6 +107,9 @@ pub trait Gate: Send + Sync {
     /// # Errors
     /// [`NoSlot`]: it may not go out any more in this claim. The rows that depend on it were not sent; the stack knows why.
     async fn pass(&self) -> Result<(), NoSlot>;
+
+    /// Tells the rate budget what the headers of an answer say about limits.
+    async fn heard(&self, _: Heard) {}
 }
 
 /// There is no slot for a request before the claim ends.

@@ -30,6 +30,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod budget;
 mod build;
 mod capability;
 #[cfg(feature = "conformance")]

@@ -4,6 +4,7 @@ mod answer;
 mod file;
 mod http;
 mod hubspot;
+mod rate;
 mod rest;
 mod scim;
 mod webhook;
@@ -21,10 +22,9 @@ use crate::SecretRef;
 pub use answer::{Answer, BodyCode, FailedKey, Pointer, Results, ResultsByKey, ResultsByPosition, RetryAfter};
 pub use answer::{Value, Verdict, Verdicts, WaitFrom, WaitUnit};
 pub use file::{Csv, FileDestination, FileFormat, FileKind, FileMode, JsonLines};
-pub use http::{
-    Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, OAuth2Refresh, Rate, Template,
-};
+pub use http::{Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, OAuth2Refresh, Template};
 pub use hubspot::{HubspotDestination, HubspotKind, HubspotList, HubspotPaths, ListBy};
+pub use rate::{InvalidRate, Rate, Window};
 pub use rest::{
     Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation,
 };
@@ -290,7 +290,7 @@ impl Destination {
                 remedy: "give a duration such as 30s",
             });
         }
-        if self.rate().is_some_and(|rate| rate.per.is_zero()) {
+        if self.rate().is_some_and(|rate| rate.windows().any(|window| window.per.is_zero())) {
             flaws.push(Flaw {
                 key: "rate.per",
                 message: "a rate needs a span of time".into(),

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use driftless_model::{Clock, InFlight, Millis, Operation, RowOutcome, Session};
 use serde::{Deserialize, Serialize};
 
+use crate::budget::Heard;
 use crate::{Answered, Batch, Connector, OutRow, Pacer};
 pub use jobs::{Forget, Jobs, KeepJobs, Kept, NotKept};
 use rows::Rows;
@@ -188,6 +189,9 @@ pub async fn drive(connector: &dyn Connector, pacer: &dyn Pacer, clock: &dyn Clo
             }
             again => {
                 failures += 1;
+                if let Answered::Throttled { after, reason } = &again {
+                    turn.tell(Heard::Throttled { after: *after, reason: reason.clone() }).await;
+                }
                 let until = turn.later(wait(failures, &again));
                 let asked = matches!(again, Answered::Throttled { .. });
                 if (!asked && failures == TRIES) || !turn.reaches(until) {

@@ -43,7 +43,7 @@ impl Reply {
     }
 
     /// When the answer was made, in seconds since 1970, by the other side's clock.
-    fn date(&self) -> Option<u64> {
+    pub(super) fn date(&self) -> Option<u64> {
         http_date(self.headers.get(DATE)?.to_str().ok()?)
     }
 }

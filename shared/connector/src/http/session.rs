@@ -7,7 +7,7 @@ use core::{
 use reqwest::{Response, header::AUTHORIZATION};
 use serde_json::Value;
 
-use super::{Http, Outgoing, Reply, Unread, address::ForbiddenAddress, login::Login, tokens};
+use super::{Http, Outgoing, Reply, Unread, address::ForbiddenAddress, login::Login, quota, tokens};
 use crate::{Answered, Failure, Gate};
 
 /// The requests made on behalf of one batch: each waits for its slot, all are counted.
@@ -91,7 +91,11 @@ impl<'a> Session<'a> {
         let status = response.status().as_u16();
         let headers = core::mem::take(response.headers_mut());
         let body = read(response, self.http.policy.max_answer_bytes).await;
-        Ok(Reply { status, headers, body })
+        let reply = Reply { status, headers, body };
+        if let Some(quota) = quota::quota(&reply) {
+            self.gate.heard(quota).await;
+        }
+        Ok(reply)
     }
 }
 

@@ -44,12 +44,13 @@ impl FileDrop {
             Some(members) => members,
             None => Arc::new(self.put_together().await?),
         };
-        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&members));
         let from: usize = cursor.map_or(Ok(0), str::parse).map_err(|_| not_a_cursor())?;
         let page = members.values().skip(from).take(PAGE);
         let page: Vec<Member> = page.map(|ids| Member { identifiers: ids.clone(), remote_id: None }).collect();
         let next = from + page.len();
-        Ok(Page { members: page, next: (next < members.len()).then(|| next.to_string()) })
+        let more = next < members.len();
+        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = more.then_some(members);
+        Ok(Page { members: page, next: more.then(|| next.to_string()) })
     }
 
     async fn put_together(&self) -> Result<BTreeMap<String, IdentifierSet>, Failure> {

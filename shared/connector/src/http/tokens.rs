@@ -120,21 +120,19 @@ impl Tokens {
                 step @ (Step::Renew | Step::Fetch) => {
                     let claimed = self.claimed(item.as_ref(), session.timeout());
                     let expected = item.as_ref().map(|item| item.revision);
-                    match self.store.swap(expected, &claimed).await {
-                        Ok(true) => {}
+                    let fetched = match self.store.swap(expected, &claimed).await {
+                        Ok(true) => self.fetch(session, claimed, opened.as_ref()).await,
                         Ok(false) => continue,
-                        Err(error) => return Err(Trouble::NotSent { reason: error.to_string() }),
-                    }
-                    match self.fetch(session, claimed, opened.as_ref()).await {
-                        Ok(Some(fetched)) => return Ok(held.insert(fetched).granted(true)),
-                        Ok(None) => {}
-                        Err(trouble) => match (item, opened) {
-                            // The one there is has not ended yet.
-                            (Some(item), Some(issued)) if step == Step::Renew => {
-                                return Ok(held.insert(Held::new(item, &issued)?).granted(false));
-                            }
-                            _ => return Err(trouble),
-                        },
+                        Err(error) => Err(Trouble::NotSent { reason: error.to_string() }),
+                    };
+                    match (fetched, item, opened) {
+                        (Ok(Some(fetched)), ..) => return Ok(held.insert(fetched).granted(true)),
+                        (Ok(None), ..) => {}
+                        // The one there is has not ended yet.
+                        (Err(_), Some(item), Some(issued)) if step == Step::Renew => {
+                            return Ok(held.insert(Held::new(item, &issued)?).granted(false));
+                        }
+                        (Err(trouble), ..) => return Err(trouble),
                     }
                 }
             }

@@ -180,6 +180,26 @@ impl Ghosts {
         }
     }
 
+    /// The whole list was replaced, on behalf of a run: these were members before.
+    pub fn replaced(&self, sync: &SyncId, run: &str, before: IdentifierSet) {
+        self.note(format!("   {sync}: the list is replaced by {run}"));
+        let violation = self.with(sync, |f| {
+            let seq = f.plans.get(run).copied()?;
+            for i in before {
+                let newest = f.newest.entry(i.clone()).or_insert((0, 0));
+                if *newest > seq {
+                    return Some(format!("DL-7 {run} replaces {} after a newer plan", shown_one(&i)));
+                }
+                *newest = seq;
+            }
+            let held = f.held.iter().find(|(_, version)| seq.0 >= **version);
+            held.map(|(_, version)| format!("DL-8 the list is replaced although version {version} held somebody"))
+        });
+        if let Some(violation) = violation {
+            self.violated(violation);
+        }
+    }
+
     /// A call was claimed: from here on its rows may have been sent.
     pub fn claimed(&self, sync: &SyncId, run: &str, first: u64, rows: u32) {
         let Some(run) = self.run(sync, run) else { return };

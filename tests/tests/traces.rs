@@ -81,7 +81,8 @@ fn lose_b(w: &mut World) {
     w.finish(task);
 }
 
-const SETTINGS: Settings = Settings { deadline_s: 86_400, max_removals: 2, attempt_limit: 2, inspect: false };
+const SETTINGS: Settings =
+    Settings { deadline_s: 86_400, max_removals: 2, attempt_limit: 2, inspect: false, replaces: None };
 const SETUP: Setup = Setup {
     seed: 0,
     syncs: 1,

@@ -15,6 +15,7 @@ use driftless_model::{
 };
 use driftless_objects::Objects;
 
+use crate::clear::clear;
 use crate::error::Error;
 
 /// Times that a delivery keeps to.
@@ -136,7 +137,11 @@ impl Delivery {
             before: item.planned_at,
             ..Work::new(call.operation, &open, &base)
         };
-        let driven = drive(connector, self.pacer.as_ref(), self.clock.as_ref(), work).await;
+        let (pacer, clock) = (self.pacer.as_ref(), self.clock.as_ref());
+        let driven = match call.operation {
+            Operation::Clear => clear(connector, pacer, clock, work).await,
+            _ => drive(connector, pacer, clock, work).await,
+        };
         outcomes.extend(driven.outcomes.clone());
         self.record(&item, call, &token, outcomes, driven).await
     }

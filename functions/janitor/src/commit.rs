@@ -40,6 +40,14 @@ impl Janitor {
         if replaces(&calls) && calls.iter().any(was_claimed) {
             // The list was cleared, or may have been: who was in it before and is not acknowledged now may be there or not.
             reports.iter_mut().for_each(|report| report.maybe = true);
+            // The parts of a session are what the list is when the last one was taken, and nothing before.
+            if calls.iter().any(|call| call.session.is_some_and(|s| s.last()) && call.outcome.is_none()) {
+                for (report, call) in reports.iter_mut().zip(&calls) {
+                    if call.session.is_some() {
+                        report.outcomes.clear();
+                    }
+                }
+            }
         }
         let settlement = settle(&a, &reports, &changeset.transfers);
         let now = self.clock.now();

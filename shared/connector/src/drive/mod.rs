@@ -64,7 +64,7 @@ impl<'a> Work<'a> {
 }
 
 /// What became of a call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Driven {
     /// One outcome per row. [`driftless_model::Outcome::Unknown`] includes rows that were rejected after an attempt that may
     /// have been applied (protocol rule 4); [`driftless_model::Outcome::Retry`] rows are known not to be applied.

@@ -56,6 +56,7 @@ pub async fn init() -> Result<Service, InitError> {
 struct Built {
     connector: Box<dyn Connector>,
     described: Destination,
+    queue_url: String,
 }
 
 struct ConnectorFunction {
@@ -103,7 +104,7 @@ impl Function for ConnectorFunction {
             }
         };
         let kind = built.described.kind().as_str();
-        let delivery = self.delivery(&built.described);
+        let delivery = self.delivery(&built);
         let delivered = delivery.call(built.connector.as_ref(), &sync, &run, number, deadline.stop_at).await;
         // What came after the outcome goes to the next call of the same sync.
         self.meter.owe(&sync, self.meter.take());
@@ -130,7 +131,7 @@ impl ConnectorFunction {
                 self.metrics.put(Metric::Requests { kind }, u64::from(*requests));
                 Verdict::Done
             }
-            Delivered::Dropped => Verdict::Done,
+            Delivered::Dropped | Delivered::Accepted { .. } => Verdict::Done,
             Delivered::Parked => {
                 self.metrics.put(Metric::RunsParked { kind }, 1);
                 Verdict::Done
@@ -139,7 +140,8 @@ impl ConnectorFunction {
         }
     }
 
-    fn delivery(&self, described: &Destination) -> Delivery {
+    fn delivery(&self, built: &Built) -> Delivery {
+        let described = &built.described;
         let interval = described.rate().map(|rate| Duration::from(rate.per) / rate.requests.get());
         let sleep: Arc<dyn Sleep> = Arc::new(Timer);
         let pacer = SharedBudget::new(
@@ -158,6 +160,7 @@ impl ConnectorFunction {
             pacer: Arc::new(pacer),
             meter: self.meter.clone(),
             janitor_queue: self.janitor_queue.clone(),
+            own_queue: built.queue_url.clone(),
             timing: Timing {
                 lease: self.lease,
                 // A request that could outlive the invocation would never be started.
@@ -184,7 +187,7 @@ impl ConnectorFunction {
             secrets.insert(reference.clone(), secret);
         }
         let connector = build(&described, &key.1, &secrets, self.policy).map_err(|e| chain(&e))?;
-        let built = Arc::new(Built { connector, described });
+        let built = Arc::new(Built { connector, described, queue_url: destination.queue_url });
         self.built.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&built));
         Ok(Some(built))
     }

@@ -1,6 +1,8 @@
 use driftless_config::Destination;
 
-use crate::{Capabilities, Connector, HttpPolicy, MissingSecret, Secrets, rest, scim};
+use crate::{
+    Capabilities, Connector, HttpPolicy, MissingSecret, Secrets, google_data_manager, klaviyo, meta, rest, scim,
+};
 
 /// Why a destination cannot be used as it is configured. Every variant is for a person to mend.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +68,11 @@ pub fn build(
         // One line per kind.
         Destination::Rest(config) => Box::new(rest::Rest::new(config, list, secrets, policy)?),
         Destination::Scim(config) => Box::new(scim::Scim::new(config, list, secrets, policy)?),
+        Destination::Meta(config) => Box::new(meta::Meta::new(config, list, secrets, policy)?),
+        Destination::GoogleDataManager(config) => {
+            Box::new(google_data_manager::DataManager::new(config, list, secrets, policy)?)
+        }
+        Destination::Klaviyo(config) => Box::new(klaviyo::Klaviyo::new(config, list, secrets, policy)?),
     })
 }
 
@@ -76,6 +83,9 @@ pub fn capabilities_of(config: &Destination) -> Capabilities {
         // One line per kind.
         Destination::Rest(config) => rest::capabilities(config),
         Destination::Scim(config) => scim::capabilities(config),
+        Destination::Meta(config) => meta::capabilities(config),
+        Destination::GoogleDataManager(config) => google_data_manager::capabilities(config),
+        Destination::Klaviyo(config) => klaviyo::capabilities(config),
     }
 }
 

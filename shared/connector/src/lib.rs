@@ -35,8 +35,12 @@ mod capability;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod contract;
+mod digest;
 mod drive;
+mod google_data_manager;
 mod http;
+mod klaviyo;
+mod meta;
 mod outcomes;
 mod pacer;
 mod reason;

@@ -1,7 +1,10 @@
 //! Destinations: which remote system holds the lists and how to talk to it. One file per kind.
 
 mod answer;
+mod google_data_manager;
 mod http;
+mod klaviyo;
+mod meta;
 mod rest;
 mod scim;
 
@@ -17,7 +20,13 @@ use crate::SecretRef;
 
 pub use answer::{Answer, BodyCode, FailedKey, Pointer, Results, ResultsByKey, ResultsByPosition, RetryAfter};
 pub use answer::{Value, Verdict, Verdicts, WaitFrom, WaitUnit};
+pub use google_data_manager::{
+    Consent, GoogleAccount, GoogleAddress, GoogleConsent, GoogleDataManagerDestination, GoogleDataManagerKind,
+    GoogleEncoding, GoogleIdentifiers, GoogleProduct, OnPartialSuccess,
+};
 pub use http::{Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, Rate, Template};
+pub use klaviyo::{KlaviyoDestination, KlaviyoKind, ProfileId};
+pub use meta::{MetaDestination, MetaKind};
 pub use rest::{
     Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation,
 };
@@ -156,6 +165,12 @@ kinds! {
     Rest("rest"): RestDestination;
     /// A SCIM 2.0 service: a group's members, or the users themselves.
     Scim("scim"): ScimDestination;
+    /// Meta Custom Audiences.
+    Meta("meta"): MetaDestination;
+    /// Google Customer Match, through the Data Manager API.
+    GoogleDataManager("google_data_manager"): GoogleDataManagerDestination;
+    /// Klaviyo: profiles, and a list that they are in.
+    Klaviyo("klaviyo"): KlaviyoDestination;
 }
 
 /// A way to read the file of a kind.

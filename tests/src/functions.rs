@@ -24,7 +24,7 @@ use driftless_testkit::{ManualClock, StepDeltalog, StepObjects, StepQueue, Steps
 
 use crate::dataset::hash_key;
 use crate::ghosts::Ghosts;
-use crate::list::{Remote, Scripted};
+use crate::list::{JOB_TIMEOUT, Remote, Scripted};
 
 /// Everything that an invocation can reach.
 pub(crate) struct Ports {
@@ -164,6 +164,7 @@ impl Ports {
     pub(crate) async fn deliver(&self, body: &str) -> Result<Verdict, Failure> {
         let Message::Call { sync, run, number, .. } = Message::parse(body)? else { return Ok(Verdict::Done) };
         let Some((destination, capabilities)) = self.capabilities(&sync).await? else { return Ok(Verdict::Done) };
+        let capabilities = Capabilities { job_timeout: JOB_TIMEOUT, ..capabilities };
         let interval = capabilities.rate.map(|rate| Duration::from(rate.per) / rate.requests.get());
         let sleep = Arc::new(Virtual(Arc::clone(&self.clock)));
         let pacer = SharedBudget::new(Arc::clone(&self.log), self.clock(), sleep, destination.destination, interval);

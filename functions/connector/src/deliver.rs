@@ -188,7 +188,7 @@ impl Delivery {
         run: &Run,
         mut call: Call,
         token: &Token,
-        outcomes: BTreeMap<u32, RowOutcome>,
+        mut outcomes: BTreeMap<u32, RowOutcome>,
         driven: Driven,
     ) -> Result<Delivered, Error> {
         let closing = is_closing(run);

@@ -271,7 +271,7 @@ async fn a_200_that_cannot_be_read_acknowledges_nothing_where_it_should_say_some
             Some(match bad {
                 0 => Does::Answers(200, vec![("content-type", "text/html".into())], b"<html>hello".to_vec()),
                 1 => Does::GoesOnForEver,
-                2 => Does::CutsTheBody,
+                2 => Does::CutsTheBody(200),
                 3 => Does::json(200, &json!({})),
                 _ => Does::json(200, &json!({ "results": [{ "status": "ok" }] })),
             })
@@ -284,7 +284,8 @@ async fn a_200_that_cannot_be_read_acknowledges_nothing_where_it_should_say_some
 
 #[tokio::test]
 async fn a_body_that_nobody_needs_does_no_harm() {
-    let server = Server::start(|_, number| if number == 0 { Does::GoesOnForEver } else { Does::CutsTheBody }).await;
+    let server =
+        Server::start(|_, number| if number == 0 { Does::GoesOnForEver } else { Does::CutsTheBody(200) }).await;
     let driven = deliver(&*connector(&single(&server.url), "news"), Operation::Remove, &removals(2)).await;
     assert_eq!(letters(&driven), "DD");
 }

@@ -352,7 +352,7 @@ proptest! {
         let (mut in_flight, mut maybe) = (Vec::new(), false);
         let mut known: BTreeMap<u32, RowOutcome> = BTreeMap::new();
         let mut settled = false;
-        for dies in deaths.into_iter().chain([false; 40]) {
+        for dies in deaths.into_iter().chain([false; 400]) {
             let open: Vec<(u32, OutRow)> = all.iter().filter(|(n, _)| !known.contains_key(n)).cloned().collect();
             let book = Book::default();
             let driven = run(&factory, Work {

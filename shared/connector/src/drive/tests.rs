@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use serde_json::Map;
 
 use super::*;
-use crate::{Acknowledges, Answer, Capabilities, CheckStep, Failure, Limits, ListState, PacerError, Page};
+use crate::{
+    Acknowledges, Answer, Answered, Batch, Capabilities, CheckStep, Failure, Limits, ListState, PacerError, Page,
+};
 
 /// Time that passes only when somebody sleeps or a request takes some.
 pub(super) struct Virtual {

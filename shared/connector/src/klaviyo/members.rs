@@ -48,8 +48,11 @@ impl Klaviyo {
             let url = self.url(&["lists", &self.list, "relationships", "profiles"], &[]);
             let request = self.request(Method::DELETE, url, Some(&json!({ "data": data })));
             let reply = session.send(request).await?;
-            if !reply.is_success() {
-                return Err(refused(&reply));
+            match reply.status {
+                204 => {}
+                // Whatever answers so is not Klaviyo.
+                200..=299 => return Err(Answered::NoAnswer { reason: "the answer to a removal is no 204".into() }),
+                _ => return Err(refused(&reply)),
             }
         }
         for index in open {

@@ -1,5 +1,22 @@
 //! A scripted HTTP server on loopback, virtual time, and rows. Each test file uses a part of it.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(dead_code, missing_docs, unreachable_pub, unused_imports, clippy::unwrap_used)]
+
+#[cfg(feature = "conformance")]
+pub mod faults;
+#[cfg(feature = "conformance")]
+pub mod google;
+#[cfg(feature = "conformance")]
+pub mod klaviyo;
+#[cfg(feature = "conformance")]
+pub mod list;
+#[cfg(feature = "conformance")]
+pub mod meta;
+#[cfg(feature = "conformance")]
+pub mod random;
+#[cfg(feature = "conformance")]
+pub mod simulation;
+#[cfg(feature = "conformance")]
+pub mod vendor;
 
 use std::{
     collections::BTreeMap,
@@ -49,8 +66,8 @@ pub enum Does {
     Cuts,
     /// Sends a status, and a body without end.
     GoesOnForEver,
-    /// Sends a status and half of the body it announced.
-    CutsTheBody,
+    /// Sends this status and half of the body it announced.
+    CutsTheBody(u16),
     /// Says nothing and keeps the connection.
     Waits,
 }
@@ -67,6 +84,41 @@ impl Does {
             headers.push((name, value.into()));
         }
         self
+    }
+    /// The same answer, half of it.
+    pub fn cut(self) -> Self {
+        match self {
+            Self::Answers(status, ..) => Self::CutsTheBody(status),
+            other => other,
+        }
+    }
+    /// The same body under another content type.
+    pub fn typed(self, content_type: &str) -> Self {
+        match self {
+            Self::Answers(status, mut headers, body) => {
+                headers.retain(|(name, _)| *name != "content-type");
+                Self::Answers(status, headers, body).with("content-type", content_type)
+            }
+            other => other,
+        }
+    }
+    /// The same answer, with one result less in every list of it.
+    pub fn shortened(self) -> Self {
+        fn shorten(value: &mut Value) {
+            match value {
+                Value::Array(items) => drop(items.pop()),
+                Value::Object(map) => map.values_mut().for_each(shorten),
+                _ => {}
+            }
+        }
+        match self {
+            Self::Answers(status, headers, body) => {
+                let mut json = serde_json::from_slice(&body).unwrap_or_default();
+                shorten(&mut json);
+                Self::Answers(status, headers, json.to_string().into_bytes())
+            }
+            other => other,
+        }
     }
 }
 
@@ -119,12 +171,7 @@ async fn serve(
             stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await.ok()?;
             while stream.write_all(&[b'x'; 8192]).await.is_ok() {}
         }
-        Does::CutsTheBody => {
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{\"a\":")
-                .await
-                .ok()?;
-        }
+        Does::CutsTheBody(status) => cut_the_body(&mut stream, status).await?,
         Does::Answers(status, headers, body) => {
             let mut head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n", body.len());
             for (name, value) in headers {
@@ -135,6 +182,11 @@ async fn serve(
         }
     }
     stream.shutdown().await.ok()
+}
+
+async fn cut_the_body(stream: &mut TcpStream, status: u16) -> Option<()> {
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{{\"a\":");
+    stream.write_all(head.as_bytes()).await.ok()
 }
 
 async fn read(stream: &mut TcpStream) -> Option<Got> {
@@ -219,6 +271,18 @@ pub fn row(number: u32, fields: Value) -> (u32, OutRow) {
         fields: all,
     };
     (number, row)
+}
+
+/// A person's record with `email` and `first_name`; the address is its only identifier.
+#[cfg(feature = "conformance")]
+pub fn row_of(person: &driftless_connector::conformance::Person) -> OutRow {
+    let fields = json!({ "email": person.email, "first_name": person.first_name });
+    OutRow {
+        key: RecordKey::new(&person.key),
+        identifiers: [Identifier::new("email", &person.email)].into(),
+        remote_id: None,
+        fields: fields.as_object().cloned().unwrap_or_default(),
+    }
 }
 
 pub fn rows(count: u32) -> Vec<(u32, OutRow)> {

@@ -1,7 +1,8 @@
-use driftless_config::Destination;
+use driftless_config::{Destination, SecretRef};
 
 use crate::{
-    Capabilities, Connector, HttpPolicy, MissingSecret, Secrets, google_data_manager, klaviyo, meta, rest, scim,
+    Capabilities, Connector, HttpPolicy, MissingSecret, Ports, Secrets, file, google_data_manager, hubspot, klaviyo,
+    meta, rest, scim, webhook,
 };
 
 /// Why a destination cannot be used as it is configured. Every variant is for a person to mend.
@@ -45,6 +46,20 @@ pub enum BuildError {
     /// A secret is missing.
     #[error(transparent)]
     Secret(#[from] MissingSecret),
+    /// A secret that is there and is not what it should be.
+    #[error("secret {reference} {what}")]
+    SecretForm {
+        /// Which.
+        reference: SecretRef,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Whoever builds the connector has not given it what this kind needs.
+    #[error("this destination needs {what}, which is not there")]
+    Port {
+        /// What is needed.
+        what: &'static str,
+    },
     /// The HTTP client cannot be made.
     #[error("the HTTP client cannot be made")]
     Client {
@@ -54,12 +69,23 @@ pub enum BuildError {
     },
 }
 
-/// The connector for one list of a destination. `list` is the list's name there, as the sync gives it. No I/O happens.
+/// The connector for one list of a destination that needs no [`Ports`].
 pub fn build(
     config: &Destination,
     list: &str,
     secrets: &dyn Secrets,
     policy: HttpPolicy,
+) -> Result<Box<dyn Connector>, BuildError> {
+    build_with(config, list, secrets, policy, &Ports::default())
+}
+
+/// The connector for one list of a destination. `list` is the list's name there, as the sync gives it. No I/O happens.
+pub fn build_with(
+    config: &Destination,
+    list: &str,
+    secrets: &dyn Secrets,
+    policy: HttpPolicy,
+    ports: &Ports,
 ) -> Result<Box<dyn Connector>, BuildError> {
     if let Some(flaw) = config.flaws().into_iter().next() {
         return Err(BuildError::Flaw { key: flaw.key, message: flaw.message, remedy: flaw.remedy });
@@ -73,6 +99,9 @@ pub fn build(
             Box::new(google_data_manager::DataManager::new(config, list, secrets, policy)?)
         }
         Destination::Klaviyo(config) => Box::new(klaviyo::Klaviyo::new(config, list, secrets, policy)?),
+        Destination::File(config) => Box::new(file::FileDrop::new(config, list, ports)?),
+        Destination::Hubspot(config) => Box::new(hubspot::Hubspot::new(config, list, secrets, policy)?),
+        Destination::Webhook(config) => Box::new(webhook::Webhook::new(config, list, secrets, policy, ports)?),
     })
 }
 
@@ -86,6 +115,9 @@ pub fn capabilities_of(config: &Destination) -> Capabilities {
         Destination::Meta(config) => meta::capabilities(config),
         Destination::GoogleDataManager(config) => google_data_manager::capabilities(config),
         Destination::Klaviyo(config) => klaviyo::capabilities(config),
+        Destination::File(config) => file::capabilities(config),
+        Destination::Hubspot(config) => hubspot::capabilities(config),
+        Destination::Webhook(config) => webhook::capabilities(config),
     }
 }
 

@@ -1,12 +1,15 @@
 //! Destinations: which remote system holds the lists and how to talk to it. One file per kind.
 
 mod answer;
+mod file;
 mod google_data_manager;
 mod http;
+mod hubspot;
 mod klaviyo;
 mod meta;
 mod rest;
 mod scim;
+mod webhook;
 
 use core::{num::NonZeroU16, time::Duration};
 
@@ -20,11 +23,15 @@ use crate::SecretRef;
 
 pub use answer::{Answer, BodyCode, FailedKey, Pointer, Results, ResultsByKey, ResultsByPosition, RetryAfter};
 pub use answer::{Value, Verdict, Verdicts, WaitFrom, WaitUnit};
+pub use file::{Csv, FileDestination, FileFormat, FileKind, FileMode, JsonLines};
 pub use google_data_manager::{
     Consent, GoogleAccount, GoogleAddress, GoogleConsent, GoogleDataManagerDestination, GoogleDataManagerKind,
     GoogleEncoding, GoogleIdentifiers, GoogleProduct, OnPartialSuccess,
 };
-pub use http::{Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, Rate, Template};
+pub use http::{
+    Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, OAuth2Refresh, Rate, Template,
+};
+pub use hubspot::{HubspotDestination, HubspotKind, HubspotList, HubspotPaths, ListBy};
 pub use klaviyo::{KlaviyoDestination, KlaviyoKind, ProfileId};
 pub use meta::{MetaDestination, MetaKind};
 pub use rest::{
@@ -32,6 +39,7 @@ pub use rest::{
 };
 pub use scim::UserMatch;
 pub use scim::{BulkUse, GroupBy, MemberRemoval, OnRemove, ScimDestination, ScimGroup, ScimKind, ScimMode, ScimUsers};
+pub use webhook::{WebhookDestination, WebhookKind};
 
 /// What every kind of destination has. A kind's own file implements it.
 pub trait Described {
@@ -171,6 +179,12 @@ kinds! {
     GoogleDataManager("google_data_manager"): GoogleDataManagerDestination;
     /// Klaviyo: profiles, and a list that they are in.
     Klaviyo("klaviyo"): KlaviyoDestination;
+    /// Files in a bucket.
+    File("file"): FileDestination;
+    /// HubSpot: contacts, and a static list of them.
+    Hubspot("hubspot"): HubspotDestination;
+    /// A receiver of signed requests, which keeps the list itself.
+    Webhook("webhook"): WebhookDestination;
 }
 
 /// A way to read the file of a kind.

@@ -146,7 +146,7 @@ impl<'a> Rows<'a> {
                 Left { open, aside: to_retry, verdict }
             }
             // Rows that are to be tried again go with those that the rest of the answer is about.
-            Some(verdict) if !open.is_empty() || indexes.is_empty() => {
+            Some(verdict) if !(open.is_empty() && to_retry.is_empty()) || indexes.is_empty() => {
                 open.extend(to_retry);
                 open.sort_unstable();
                 Left { open, aside: Vec::new(), verdict }

@@ -18,6 +18,9 @@ pub mod simulation;
 #[cfg(feature = "conformance")]
 pub mod vendor;
 
+pub mod files;
+pub mod hubspot;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

@@ -200,6 +200,11 @@ impl Ghosts {
         }
     }
 
+    /// What a job came to was heard.
+    pub fn heard(&self, sync: &SyncId, k: KeyHash, identifiers: &IdentifierSet) {
+        self.with(sync, |f| f.acknowledged.insert((k, identifiers.clone())));
+    }
+
     /// A call was claimed: from here on its rows may have been sent.
     pub fn claimed(&self, sync: &SyncId, run: &str, first: u64, rows: u32) {
         let Some(run) = self.run(sync, run) else { return };

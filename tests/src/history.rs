@@ -104,6 +104,7 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>, hasty: bool) -> Ended {
         chain: *random.pick(&[1, 2, 3, 50]).unwrap_or(&2),
         all_or_nothing: random.percent(40) && replaces.is_none(),
         updates: random.percent(30),
+        jobs: seed % 3 == 2,
         grace_ms: if hasty { 0 } else { Setup::default().grace_ms },
         forgotten,
     };

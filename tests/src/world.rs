@@ -42,6 +42,8 @@ pub struct Setup {
     pub all_or_nothing: bool,
     /// The destination has an update of its own.
     pub updates: bool,
+    /// The destination accepts requests and tells later what became of them.
+    pub jobs: bool,
     /// A rule that the stores do not keep.
     pub forgotten: Option<Forgotten>,
 }
@@ -58,6 +60,7 @@ impl Default for Setup {
             grace_ms: 600_000,
             all_or_nothing: false,
             updates: false,
+            jobs: false,
             forgotten: None,
         }
     }
@@ -112,6 +115,7 @@ impl World {
         let settings = setup.settings;
         ghosts.set_limits(settings.attempt_limit, settings.max_removals);
         remote.set_all_or_nothing(setup.all_or_nothing);
+        remote.set_jobs(setup.jobs);
         let log = Arc::new(WatchedDeltalog::new(Arc::clone(&memory), Arc::clone(&ghosts), setup.forgotten));
         let mut world = Self {
             queue: Arc::new(MemoryQueue::new(Arc::clone(&clock) as Arc<dyn Clock>).metered(meter.clone())),

@@ -3,6 +3,8 @@
 
 #[path = "traces/bulk.rs"]
 mod bulk;
+#[path = "traces/jobs.rs"]
+mod jobs;
 #[path = "traces/smaller.rs"]
 mod smaller;
 #[path = "traces/stage.rs"]
@@ -93,6 +95,7 @@ const SETUP: Setup = Setup {
     grace_ms: 600_000,
     all_or_nothing: false,
     updates: false,
+    jobs: false,
     forgotten: None,
 };
 

@@ -385,6 +385,9 @@ impl Scripted {
             Mood::Throttles => {
                 (Answered::Throttled { after: Some(Duration::from_secs(7)), reason: "429".into() }, None)
             }
+            Mood::RejectsAll if sent.session.is_some() || sent.operation == Operation::Clear => {
+                (state.apply(&sent, rows, &self.ghosts, true), None)
+            }
             Mood::RejectsAll => {
                 let rejected = Outcome::Rejected { reason: "refused".into() };
                 (Answered::Rows(vec![rejected.into(); rows]), None)

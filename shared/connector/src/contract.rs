@@ -27,7 +27,7 @@ pub trait Connector: Send + Sync {
         true
     }
 
-    /// Sends rows (at least one, at most the operation's limit) and says what became of them. One data request; look-ups and
+    /// Sends rows (at least one, but for a part of a session whose rows were all taken out; at most the operation's limit) and says what became of them. One data request; look-ups and
     /// the like before or after it are counted in the answer and pass [`Batch::gate`].
     ///
     /// Cancelling the future is like losing the answer.

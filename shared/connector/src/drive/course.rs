@@ -53,6 +53,8 @@ impl<'a> Course<'a> {
                 let stop = Stop::Fatal { reason: "the destination cannot clear a list".into() };
                 return Err(rows.finish(0, BTreeMap::new(), flights.into_all(), Some(stop)));
             }
+            // A part whose rows were all taken out is sent all the same: it may open or close the session.
+            _ if work.session.is_some() && work.rows.is_empty() => Segments::without_rows(),
             _ => match limits(capabilities, &work) {
                 // Whatever was sent must not be sent again, and we do not know what that was.
                 Some(_) if work.first_attempt_unsettled && !capabilities.repeatable => Segments::default(),

@@ -304,6 +304,7 @@ impl<'a> World<'a> {
                     rows: &call.rows,
                     outcomes,
                     maybe: known.stop.is_some() && (known.maybe || !known.jobs.is_empty()),
+                    replaced: false,
                     at,
                 }
             })

@@ -36,10 +36,14 @@ mod capability;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod contract;
+mod digest;
 mod drive;
 mod file;
+mod google_data_manager;
 mod http;
 mod hubspot;
+mod klaviyo;
+mod meta;
 mod outcomes;
 mod pacer;
 mod ports;

@@ -2,8 +2,11 @@
 
 mod answer;
 mod file;
+mod google_data_manager;
 mod http;
 mod hubspot;
+mod klaviyo;
+mod meta;
 mod rate;
 mod rest;
 mod scim;
@@ -22,8 +25,14 @@ use crate::SecretRef;
 pub use answer::{Answer, BodyCode, FailedKey, Pointer, Results, ResultsByKey, ResultsByPosition, RetryAfter};
 pub use answer::{Value, Verdict, Verdicts, WaitFrom, WaitUnit};
 pub use file::{Csv, FileDestination, FileFormat, FileKind, FileMode, JsonLines};
+pub use google_data_manager::{
+    Consent, GoogleAccount, GoogleAddress, GoogleConsent, GoogleDataManagerDestination, GoogleDataManagerKind,
+    GoogleEncoding, GoogleIdentifiers, GoogleProduct, OnPartialSuccess,
+};
 pub use http::{Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, OAuth2Refresh, Template};
 pub use hubspot::{HubspotDestination, HubspotKind, HubspotList, HubspotPaths, ListBy};
+pub use klaviyo::{KlaviyoDestination, KlaviyoKind, ProfileId};
+pub use meta::{MetaDestination, MetaKind};
 pub use rate::{InvalidRate, Rate, Window};
 pub use rest::{
     Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation,
@@ -164,6 +173,12 @@ kinds! {
     Rest("rest"): RestDestination;
     /// A SCIM 2.0 service: a group's members, or the users themselves.
     Scim("scim"): ScimDestination;
+    /// Meta Custom Audiences.
+    Meta("meta"): MetaDestination;
+    /// Google Customer Match, through the Data Manager API.
+    GoogleDataManager("google_data_manager"): GoogleDataManagerDestination;
+    /// Klaviyo: profiles, and a list that they are in.
+    Klaviyo("klaviyo"): KlaviyoDestination;
     /// Files in a bucket.
     File("file"): FileDestination;
     /// HubSpot: contacts, and a static list of them.

@@ -1,9 +1,11 @@
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
+use async_trait::async_trait;
 use driftless_model::{Clock, Operation, RowOutcome};
 
-use crate::{Connector, OutRow, Pacer, Stop, Work, drive};
+use crate::{Connector, InFlight, Jobs, KeepJobs, Kept, NotKept, OutRow, Pacer, Stop, Work, drive};
 
 /// One call, delivered as the connector function does it: claimed until it settles, its last words kept between claims.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,20 @@ pub struct Settled {
     pub stop: Option<Stop>,
     /// A row without last word may have been applied.
     pub maybe: bool,
+    /// What was accepted and has not ended.
+    pub jobs: Vec<InFlight>,
+}
+
+/// The item of a call, as far as jobs are concerned.
+#[derive(Default)]
+struct Item(Mutex<Option<Kept>>);
+
+#[async_trait]
+impl KeepJobs for Item {
+    async fn keep(&self, kept: &Kept) -> Result<(), NotKept> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept.clone());
+        Ok(())
+    }
 }
 
 /// How long a claim lasts, in virtual milliseconds.
@@ -40,7 +56,7 @@ impl Settled {
     /// A call that nobody claimed.
     #[must_use]
     pub const fn unclaimed() -> Self {
-        Self { outcomes: BTreeMap::new(), requests: 0, stop: Some(Stop::Deadline), maybe: false }
+        Self { outcomes: BTreeMap::new(), requests: 0, stop: Some(Stop::Deadline), maybe: false, jobs: Vec::new() }
     }
 }
 
@@ -58,24 +74,33 @@ impl Call<'_> {
         for _ in 0..self.claims {
             let is_open = |number: &u32| settled.outcomes.get(number).is_none_or(|row| !row.outcome.is_final());
             let open: Vec<_> = self.rows.iter().filter(|(number, _)| is_open(number)).cloned().collect();
+            let (item, jobs, nobody) = (Item::default(), settled.jobs.clone(), BTreeSet::new());
             let work = Work {
                 stop_before: clock.now().plus(LEASE_MS),
                 request_timeout: self.timeout,
                 first_attempt_unsettled: settled.maybe,
+                jobs: Jobs { in_flight: &jobs, never_again: &nobody, keeper: &item },
                 ..Work::new(self.operation, &open, self.key)
             };
             let driven = drive(connector, pacer, clock, work).await;
             settled.requests += driven.requests;
             if dies() {
+                // What was kept under the claim is all that the next one knows.
                 settled.maybe = true;
+                if let Some(kept) = item.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                    let last = kept.outcomes.into_iter().filter(|(_, row)| row.outcome.is_final());
+                    settled.outcomes.extend(last);
+                    settled.jobs = kept.in_flight;
+                }
                 continue;
             }
             settled.maybe |= driven.unanswered;
             settled.outcomes.extend(driven.outcomes);
+            settled.jobs = driven.jobs;
             settled.stop = driven.stop;
             match &settled.stop {
                 None => break,
-                Some(Stop::Throttled { until, .. }) => pacer.sleep_until(*until).await,
+                Some(Stop::Throttled { until, .. } | Stop::Pending { until }) => pacer.sleep_until(*until).await,
                 Some(_) => pacer.sleep_until(clock.now().plus(LEASE_MS)).await,
             }
         }

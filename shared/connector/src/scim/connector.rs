@@ -201,8 +201,6 @@ fn failure(answered: Answered) -> Failure {
         Answered::Throttled { after, reason } => Failure::Throttled { after, reason },
         Answered::Fatal { reason } | Answered::BatchRejected { reason } => Failure::Fatal { reason },
         Answered::Unavailable { reason } | Answered::NoAnswer { reason } => Failure::Unavailable { reason },
-        Answered::Rows(_) | Answered::Partly { .. } | Answered::Accepted { .. } | Answered::Pending { .. } => {
-            Failure::Unavailable { reason: "no answer".into() }
-        }
+        _ => Failure::Unavailable { reason: "no answer".into() },
     }
 }

@@ -4,11 +4,19 @@
 #[cfg(feature = "conformance")]
 pub mod faults;
 #[cfg(feature = "conformance")]
+pub mod google;
+#[cfg(feature = "conformance")]
+pub mod klaviyo;
+#[cfg(feature = "conformance")]
 pub mod list;
+#[cfg(feature = "conformance")]
+pub mod meta;
 #[cfg(feature = "conformance")]
 pub mod random;
 #[cfg(feature = "conformance")]
 pub mod simulation;
+#[cfg(feature = "conformance")]
+pub mod vendor;
 
 pub mod files;
 pub mod hubspot;

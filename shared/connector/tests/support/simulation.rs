@@ -300,7 +300,13 @@ impl<'a> World<'a> {
                 // A call that did not settle keeps last words only.
                 let kept = known.outcomes.iter().filter(|(_, row)| known.stop.is_none() || row.outcome.is_final());
                 let outcomes = kept.map(|(number, row)| (*number, row.clone())).collect();
-                CallReport { rows: &call.rows, outcomes, maybe: known.stop.is_some() && known.maybe, at }
+                CallReport {
+                    rows: &call.rows,
+                    outcomes,
+                    maybe: known.stop.is_some() && (known.maybe || !known.jobs.is_empty()),
+                    replaced: false,
+                    at,
+                }
             })
             .collect();
         let settlement = settle(&self.a, &reports, transfers);

@@ -167,7 +167,7 @@ pub async fn terms_of_a_rate_budget_change_from_what_was_read(store: &dyn Deltal
 pub async fn slots_leased_at_the_same_time_differ(store: &dyn Deltalog) {
     let destination = "rate-many".parse().expect("a valid name");
     let budget = Budget { slot: 100, count: 0, epoch: 0, terms: String::new() };
-    store.swap_budget(&destination, None, &budget).await.expect("writes");
+    let _ = store.swap_budget(&destination, None, &budget).await.expect("writes");
     let advance = Advance { epoch: 0, not_before: 0, not_after: i64::MAX, at_most: i64::MAX, by: 10, slots: 1 };
     let leases = join_all((0..20).map(|_| store.advance_budget(&destination, &advance))).await;
     let mut slots: Vec<_> = leases

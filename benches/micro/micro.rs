@@ -160,7 +160,10 @@ fn folding(c: &mut Criterion) {
         let changed = rows.iter().take(rows.len() * percent / 100);
         let overlay: BTreeMap<_, _> = changed.map(|(k, row)| (*k, Some(row.clone()))).collect();
         group.bench_with_input(BenchmarkId::new("percent delivered", percent), &overlay, |b, overlay| {
-            b.iter(|| block_on(fold(&objects, Some("history"), overlay, &FileMeta::default())).expect("a history"));
+            b.iter(|| {
+                block_on(fold(&objects, Some("history"), overlay, &FileMeta::default(), &InTurn::default()))
+                    .expect("a history")
+            });
         });
     }
     group.finish();

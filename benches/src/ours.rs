@@ -183,7 +183,7 @@ impl Ours {
     pub(crate) async fn fold(&self) -> anyhow::Result<Value> {
         let begun = Instant::now();
         let overlay = read_delta(&self.work, DELTA).await?;
-        let (bytes, rows) = fold(&self.work, Some(HISTORY), &overlay, &FileMeta::default()).await?;
+        let (bytes, rows) = fold(&self.work, Some(HISTORY), &overlay, &FileMeta::default(), &self.lanes).await?;
         let written = bytes.len() as u64;
         self.work.delete(NEXT).await?;
         self.work.create(NEXT, bytes).await?;

@@ -212,6 +212,7 @@ impl Ports {
             clock: self.clock(),
             tokens: Arc::clone(&self.tokens),
             meter: self.meter.clone(),
+            lanes: Arc::new(InTurn::cut_in(2)),
             planner_queue: PLANNER.to_owned(),
             janitor_queue: JANITOR.to_owned(),
             keeping: self.keeping,

@@ -384,11 +384,13 @@ mod tests {
             operation: Operation::Add,
             first_row: 0,
             rows: 3,
+            session: None,
             claim: None,
             lease_until: Millis(0),
             maybe: false,
             progress: None,
             progress_rows: Vec::new(),
+            jobs: Vec::new(),
             outcome: None,
             last_error: None,
         };

@@ -129,12 +129,12 @@ impl Delivery {
         let (mut outcomes, open) = split(&call, &rows, &erased)?;
         let base = format!("{run}-{number}");
         let work = Work {
-            operation: call.operation,
-            rows: &open,
-            idempotency_base: &base,
             stop_before,
             request_timeout: self.timing.request_timeout,
             first_attempt_unsettled: call.maybe,
+            session: call.session,
+            before: item.planned_at,
+            ..Work::new(call.operation, &open, &base)
         };
         let driven = drive(connector, self.pacer.as_ref(), self.clock.as_ref(), work).await;
         outcomes.extend(driven.outcomes.clone());
@@ -209,6 +209,7 @@ impl Delivery {
         let now = self.clock.now();
         match stop {
             Stop::Deadline => Ok(Delivered::Later(Duration::from_secs(1))),
+            Stop::Pending { until } => Ok(Delivered::Later(until_from(until, now))),
             Stop::Throttled { until, reason } => {
                 let wait = until_from(until, now);
                 if wait <= self.timing.patience {
@@ -360,6 +361,7 @@ fn reason(stop: &Stop) -> &str {
             reason
         }
         Stop::Deadline => "the function's time was over",
+        Stop::Pending { .. } => "accepted; what became of it is told later",
     }
 }
 

@@ -102,7 +102,7 @@ impl Function for ConnectorFunction {
                 return Verdict::Retry { after: Some(self.park) };
             }
         };
-        let kind = kind_of(&built.described);
+        let kind = built.described.kind().as_str();
         let delivery = self.delivery(&built.described);
         let delivered = delivery.call(built.connector.as_ref(), &sync, &run, number, deadline.stop_at).await;
         // What came after the outcome goes to the next call of the same sync.
@@ -194,12 +194,5 @@ impl ConnectorFunction {
         let destinations = self.log.destinations().await?;
         let destination = destinations.into_iter().find(|d| d.destination == self.destination);
         Ok(destination.filter(|d| d.destination == entry.destination).map(|d| (entry, d)))
-    }
-}
-
-const fn kind_of(described: &Destination) -> &'static str {
-    match described {
-        Destination::Rest(_) => "rest",
-        Destination::Scim(_) => "scim",
     }
 }

@@ -171,7 +171,8 @@ impl Janitor {
             None => Some(self.left(state, &mut states, &mut overlay, fingerprint).await?),
         };
         let against = bulk.as_ref().map(|bulk| Against { bulk, states: &states });
-        let mut fold = Fold::new(base.as_ref(), &overlay, bulk.is_some() && !comparable, against, &meta)?;
+        let mut fold =
+            Fold::new(base.as_ref(), &overlay, bulk.is_some() && !comparable, against, &meta, self.lanes.as_ref())?;
         if let Err(e) = self.objects.create_from(&object, &mut fold).await {
             return Err(e.of_maker::<driftless_history::Error>().map_or_else(Error::from, Error::from));
         }

@@ -8,7 +8,7 @@ use driftless_model::{Clock, RunId, SyncId};
 use driftless_objects::S3Objects;
 use driftless_runtime::{
     Clients, Deadline, DeltalogRejects, Function, InitError, JanitorConfig, Metric, Metrics, ProcessEnv, Service,
-    SystemClock, UlidTokens, chain,
+    SystemClock, Threads, UlidTokens, chain,
 };
 
 use crate::{Error, Janitor, Keeping, Swept};
@@ -33,6 +33,7 @@ pub async fn init() -> Result<Service, InitError> {
         clock: Arc::clone(&clock),
         tokens: Arc::new(UlidTokens::new(Arc::clone(&clock))),
         meter: meter.clone(),
+        lanes: Arc::new(Threads::of_processors()),
         planner_queue: config.common.planner_queue_url.clone(),
         janitor_queue: config.common.janitor_queue_url.clone(),
         keeping: Keeping {

@@ -10,7 +10,7 @@ use driftless_deltalog::head::{Head, Retired, RetiredBy, Swap, VersionEntry, Ver
 use driftless_deltalog::item::{ItemFate, VersionRecord};
 use driftless_deltalog::ledger::{Call, Run, RunState};
 use driftless_deltalog::registry::SyncEntry;
-use driftless_model::{AckRow, Clock, KeyHash, Meter, Millis, RunId, SyncId, Token, Tokens};
+use driftless_model::{AckRow, Clock, KeyHash, Lanes, Meter, Millis, RunId, SyncId, Token, Tokens};
 use driftless_objects::Objects;
 use driftless_state::{SyncState, documents, names};
 
@@ -31,6 +31,8 @@ pub struct Janitor {
     pub tokens: Arc<dyn Tokens>,
     /// Counts what it uses.
     pub meter: Meter,
+    /// Where a fold is done side by side.
+    pub lanes: Arc<dyn Lanes>,
     /// Where plans are asked for.
     pub planner_queue: String,
     /// Where further sweeps are asked for.

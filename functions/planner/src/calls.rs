@@ -143,11 +143,13 @@ fn call(run: &RunId, number: u32, phase: u8, operation: Operation, first_row: u6
         operation,
         first_row,
         rows,
+        session: None,
         claim: None,
         lease_until: Millis(0),
         maybe: false,
         progress: None,
         progress_rows: Vec::new(),
+        jobs: Vec::new(),
         outcome: None,
         last_error: None,
     }

@@ -5,11 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    Destination, DestinationKind, ProjectSettings, Sync, ids_file,
+    Destination, DestinationKind, ProjectSettings, Sync,
+    destination::ReadKind,
+    ids_file,
     problem::{Finding, Problem, nearest},
     schema,
     yaml::{self, Content, Located, Node, Position, Reading},
@@ -112,8 +114,7 @@ pub(crate) fn destination(text: &str, file: &Path) -> Loaded<Destination> {
         let Reading { value, problems: unknown } = yaml::read::<DestinationKind>(&kind.value, &[]);
         problems.extend(unknown.into_iter().map(|p| Located { key: "kind".to_owned(), ..p }));
         match value {
-            Some(DestinationKind::Rest) => read_kind(root, Destination::Rest),
-            Some(DestinationKind::Scim) => read_kind(root, Destination::Scim),
+            Some(kind) => kind.read(Nodes(root)),
             None => Reading { value: None, problems: Vec::new() },
         }
     };
@@ -126,16 +127,25 @@ pub(crate) fn destination(text: &str, file: &Path) -> Loaded<Destination> {
 fn no_kind(root: &Node) -> Located {
     let misspelt = root.entries().iter().find(|e| nearest(&e.key, ["kind"]).is_some());
     let (at, key) = misspelt.map_or((root.at, "kind"), |e| (e.at, e.key.as_str()));
-    let remedy = if misspelt.is_some() { "did you mean `kind`?" } else { "add `kind: rest` or `kind: scim`" };
-    Located { at, key: key.to_owned(), message: "`kind` is missing".to_owned(), remedy: remedy.to_owned() }
+    let remedy = if misspelt.is_some() {
+        "did you mean `kind`?".to_owned()
+    } else {
+        let all: Vec<&str> = DestinationKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        format!("add `kind: …` with one of {}", all.join(", "))
+    };
+    Located { at, key: key.to_owned(), message: "`kind` is missing".to_owned(), remedy }
 }
 
-fn read_kind<'n, T>(root: &'n Node, wrap: fn(Box<T>) -> Destination) -> Reading<Destination>
-where
-    T: Deserialize<'n> + schemars::JsonSchema,
-{
-    let Reading { value, problems } = yaml::read::<Box<T>>(root, &required(&schema::of::<T>()));
-    Reading { value: value.map(wrap), problems }
+/// Reads the nodes of a file, with every problem where it stands.
+struct Nodes<'n>(&'n Node);
+
+impl ReadKind for Nodes<'_> {
+    type Out = Reading<Destination>;
+
+    fn read<T: DeserializeOwned + schemars::JsonSchema>(self, wrap: fn(Box<T>) -> Destination) -> Self::Out {
+        let Reading { value, problems } = yaml::read::<Box<T>>(self.0, &required(&schema::of::<T>()));
+        Reading { value: value.map(wrap), problems }
+    }
 }
 
 /// The keys that a type must have, by its schema.

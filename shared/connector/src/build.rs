@@ -1,6 +1,6 @@
 use driftless_config::Destination;
 
-use crate::{Capabilities, Connector, HttpPolicy, MissingSecret, Secrets, rest, scim};
+use crate::{Capabilities, Connector, HttpPolicy, MissingSecret, Secrets, recipe, rest, scim};
 
 /// Why a destination cannot be used as it is configured. Every variant is for a person to mend.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +63,10 @@ pub fn build(
         return Err(BuildError::Flaw { key: flaw.key, message: flaw.message, remedy: flaw.remedy });
     }
     Ok(match config {
+        // One line per kind.
         Destination::Rest(config) => Box::new(rest::Rest::new(config, list, secrets, policy)?),
         Destination::Scim(config) => Box::new(scim::Scim::new(config, list, secrets, policy)?),
+        Destination::Recipe(config) => Box::new(recipe::build(config, list, secrets, policy)?),
     })
 }
 
@@ -72,8 +74,10 @@ pub fn build(
 #[must_use]
 pub fn capabilities_of(config: &Destination) -> Capabilities {
     match config {
+        // One line per kind.
         Destination::Rest(config) => rest::capabilities(config),
         Destination::Scim(config) => scim::capabilities(config),
+        Destination::Recipe(config) => recipe::capabilities(config),
     }
 }
 

@@ -1,10 +1,12 @@
 use core::num::{NonZeroU32, NonZeroU64};
+use core::time::Duration;
 
 use driftless_config::destination::Rate;
 use driftless_model::Operation;
 
 /// What a destination can do, known from its configuration alone. The planner chooses the strategy by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says of one thing whether the destination can do it")]
 pub struct Capabilities {
     /// The limits of an add; `None`: it cannot add.
     pub add: Option<Limits>,
@@ -22,6 +24,32 @@ pub struct Capabilities {
     pub repeatable: bool,
     /// The rate budget that all invocations share.
     pub rate: Option<Rate>,
+    /// How its whole list is replaced; `None`: only record by record.
+    pub replace: Option<Replace>,
+    /// It creates lists under new names, and retires old ones ([`crate::Connector::create_list`]).
+    pub new_list: bool,
+    /// How long a job may take until nothing is expected of it any more ([`Acknowledges::Job`]).
+    pub job_timeout: Duration,
+    /// Which recipe each identifier field wants, by field, such as `("email", "meta.email@1")`.
+    pub normalisation: &'static [(&'static str, &'static str)],
+    /// What one data request costs at the destination, in nano-dollars, where that is known.
+    pub price_per_call: Option<u64>,
+}
+
+/// How a whole list is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// By sends that belong together ([`crate::Session`]): the list becomes what the parts of one session say.
+    Session {
+        /// The limits of one part.
+        limits: Limits,
+        /// How long after its first part a session takes further ones.
+        open_for: Option<Duration>,
+    },
+    /// It can be emptied, and is then filled: nobody is in it for a while.
+    ClearFirst,
+    /// Who was put there before an instant can be taken out, so it is filled first and cleared of all others then.
+    ClearAfter,
 }
 
 /// How much one data request may carry.
@@ -40,9 +68,35 @@ pub enum Acknowledges {
     Record,
     /// All records of a request together.
     Batch,
+    /// A request is accepted, and a job tells later what became of its records ([`crate::Answered::Accepted`]).
+    Job,
+}
+
+/// Can do nothing: a base to fill in, `Capabilities { add, ..Capabilities::default() }`.
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self {
+            add: None,
+            update: None,
+            remove: None,
+            list: false,
+            creates_list: false,
+            acknowledges: Acknowledges::Record,
+            repeatable: true,
+            rate: None,
+            replace: None,
+            new_list: false,
+            job_timeout: Self::JOB_TIMEOUT,
+            normalisation: &[],
+            price_per_call: None,
+        }
+    }
 }
 
 impl Capabilities {
+    /// How long a job may take where the kind says nothing else.
+    pub const JOB_TIMEOUT: Duration = Duration::from_hours(24);
+
     /// The limits of an operation; `None` if it is not supported.
     #[must_use]
     pub const fn limits(&self, operation: Operation) -> Option<Limits> {
@@ -50,7 +104,7 @@ impl Capabilities {
             Operation::Add => self.add,
             Operation::Update => self.update,
             Operation::Remove => self.remove,
-            Operation::Inspect | Operation::Prepare => None,
+            Operation::Inspect | Operation::Prepare | Operation::Clear => None,
         }
     }
 }

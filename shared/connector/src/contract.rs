@@ -3,7 +3,9 @@
 use core::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use driftless_model::{Disposition, IdentifierSet, Operation, RecordKey, RowOutcome};
+use driftless_model::{
+    Disposition, IdentifierSet, Millis, Operation, RecordKey, RemoteJob as Job, RowOutcome, Session,
+};
 use serde_json::{Map, Value};
 
 use crate::Capabilities;
@@ -28,6 +30,40 @@ pub trait Connector: Send + Sync {
     ///
     /// Cancelling the future is like losing the answer.
     async fn send(&self, batch: &Batch<'_>) -> Answer;
+
+    /// Asks what became of a job that [`Connector::send`] or [`Connector::clear`] was told of, and that is about
+    /// `batch.rows`. Changes nothing, and may be asked again after any answer.
+    ///
+    /// [`Answered::Pending`]: not done yet. An outcome per row (none for a call without rows): done. Rows that the job
+    /// cannot tell of any more, because the destination does not know it, are [`driftless_model::Outcome::Unknown`].
+    /// [`Answered::BatchRejected`]: the job was refused as a whole, because of one or more of its rows. Any other answer
+    /// is about the question, not about the job, and the question is put again.
+    async fn poll(&self, job: &Job, batch: &Batch<'_>) -> Answer {
+        let _ = (job, batch);
+        Answer { is: Answered::Fatal { reason: "this kind of destination has no jobs".into() }, requests: 0 }
+    }
+
+    /// Takes out of the list every member who was last put there before an instant, or simply every member where the API
+    /// knows no instant ([`crate::Replace`] says which). `batch` has no rows. Repeatable.
+    ///
+    /// Answers no rows when it is done, [`Answered::Accepted`] when a job does it.
+    async fn clear(&self, before: Millis, batch: &Batch<'_>) -> Answer {
+        let _ = (before, batch);
+        Answer { is: Answered::Fatal { reason: "this kind of destination cannot clear a list".into() }, requests: 0 }
+    }
+
+    /// Creates a list of that name and answers what a sync calls it by. Where the API allows, a list of that name which is
+    /// there already is taken; else two calls make two lists, and the caller asks only once it knows the first is lost.
+    async fn create_list(&self, name: &str) -> Result<String, Failure> {
+        let _ = name;
+        Err(Failure::Unsupported { what: "create a list" })
+    }
+
+    /// Deletes a list of ours that another took the place of. A list that is gone already is success.
+    async fn retire_list(&self, list: &str) -> Result<(), Failure> {
+        let _ = list;
+        Err(Failure::Unsupported { what: "retire a list" })
+    }
 
     /// Whether the list can be read, and is empty. Changes nothing.
     async fn inspect(&self) -> Result<ListState, Failure>;
@@ -54,6 +90,8 @@ pub struct Batch<'a> {
     pub rows: &'a [OutRow],
     /// The same whenever these rows of this call are sent again, and different for any other.
     pub idempotency_key: &'a str,
+    /// Its place in the session, where the whole list is replaced by one.
+    pub session: Option<Session>,
     /// How long each request may take.
     pub timeout: Duration,
     /// The rate budget. The slot of the first request is taken already; pass before every further one.
@@ -116,8 +154,19 @@ pub enum Answered {
     Partly {
         /// In the order of the batch; `None` for those that `rest` is about.
         rows: Vec<Option<RowOutcome>>,
-        /// Never `Rows` or `Partly`.
+        /// Never `Rows` or `Partly`. `Accepted`: the job is about those others.
         rest: Box<Answered>,
+    },
+    /// The destination took the rows, and tells later what became of them. That is not a delivery (DL-2): the stack keeps
+    /// the job with its rows before anything else happens, and asks by [`Connector::poll`].
+    Accepted {
+        /// What it is asked by.
+        job: Job,
+    },
+    /// A job is not done. Only as an answer of [`Connector::poll`].
+    Pending {
+        /// The wait that was asked for.
+        after: Option<Duration>,
     },
     /// The request was refused as a whole and nothing was applied, because of one or more of its rows.
     BatchRejected {

@@ -40,16 +40,18 @@ mod http;
 mod outcomes;
 mod pacer;
 mod reason;
+mod recipe;
 mod rest;
 mod scim;
 mod secrets;
 
 pub use build::{BuildError, build, capabilities_of};
-pub use capability::{Acknowledges, Capabilities, Limits};
+pub use capability::{Acknowledges, Capabilities, Limits, Replace};
 pub use contract::{
     Answer, Answered, Batch, CheckStep, Connector, Failure, Gate, ListState, Member, NoSlot, Open, OutRow, Page,
 };
-pub use drive::{Driven, Stop, Work, drive};
+pub use driftless_model::{InFlight, RemoteJob as Job, Session};
+pub use drive::{Driven, Forget, Jobs, KeepJobs, Kept, NotKept, Stop, Work, drive};
 pub use http::HttpPolicy;
 pub use pacer::{Pacer, PacerError};
 pub use secrets::{FetchedSecrets, MissingSecret, Secrets};

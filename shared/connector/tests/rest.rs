@@ -249,12 +249,9 @@ async fn an_answer_that_does_not_come_in_time_is_no_answer() {
     let connector = connector(&batched(&server.url), "news");
     let (time, rows) = (Virtual::default(), rows(1));
     let work = Work {
-        operation: Operation::Add,
-        rows: &rows,
-        idempotency_base: "k",
         stop_before: Millis(600_000),
         request_timeout: Duration::from_millis(100),
-        first_attempt_unsettled: false,
+        ..Work::new(Operation::Add, &rows, "k")
     };
     let driven = drive(&*connector, &time, &time, work).await;
     assert_eq!(driven.stop, Some(Stop::NoAnswer { reason: "no answer in time".into() }));
@@ -273,7 +270,7 @@ async fn a_200_that_cannot_be_read_acknowledges_nothing_where_it_should_say_some
         let server = first(move |_| {
             Some(match bad {
                 0 => Does::Answers(200, vec![("content-type", "text/html".into())], b"<html>hello".to_vec()),
-                1 => Does::GoesOnForEver,
+                1 => Does::GoesOnForEver(200),
                 2 => Does::CutsTheBody(200),
                 3 => Does::json(200, &json!({})),
                 _ => Does::json(200, &json!({ "results": [{ "status": "ok" }] })),
@@ -287,7 +284,8 @@ async fn a_200_that_cannot_be_read_acknowledges_nothing_where_it_should_say_some
 
 #[tokio::test]
 async fn a_body_that_nobody_needs_does_no_harm() {
-    let server = Server::start(|_, number| if number == 0 { Does::GoesOnForEver } else { Does::CutsTheBody(200) }).await;
+    let server =
+        Server::start(|_, number| if number == 0 { Does::GoesOnForEver(200) } else { Does::CutsTheBody(200) }).await;
     let driven = deliver(&*connector(&single(&server.url), "news"), Operation::Remove, &removals(2)).await;
     assert_eq!(letters(&driven), "DD");
 }
@@ -369,12 +367,9 @@ async fn an_issuer_that_is_down_is_not_a_refused_login() {
         let (time, rows) = (Virtual::default(), rows(1));
         let connector = connector(&with_oauth(&server.url), "news");
         let work = Work {
-            operation: Operation::Add,
-            rows: &rows,
-            idempotency_base: "k",
             stop_before: Millis(60_000),
             request_timeout: Duration::from_secs(30),
-            first_attempt_unsettled: false,
+            ..Work::new(Operation::Add, &rows, "k")
         };
         let driven = drive(&*connector, &time, &time, work).await;
         assert_eq!(

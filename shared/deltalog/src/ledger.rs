@@ -4,7 +4,9 @@ pub mod transition;
 
 use std::collections::BTreeMap;
 
-use driftless_model::{AttrHash, KeyHash, Millis, Operation, RowOutcome, RunId, SyncId, Token, Usage};
+use driftless_model::{
+    AttrHash, InFlight, KeyHash, Millis, Operation, RowOutcome, RunId, Session, SyncId, Token, Usage,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::head::ConfigStamp;
@@ -158,6 +160,9 @@ pub struct Call {
     pub first_row: u64,
     /// Rows.
     pub rows: u32,
+    /// Its place in the session, where the run replaces the whole list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
     /// The worker that may send it.
     pub claim: Option<Token>,
     /// The claim is void after this.
@@ -169,6 +174,9 @@ pub struct Call {
     /// Which rows `progress` covers (bit set as sorted row numbers).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub progress_rows: Vec<u32>,
+    /// What the destination accepted and has not told the end of. Their rows are not sent again before it does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<InFlight>,
     /// Present once settled; never changed afterwards.
     pub outcome: Option<CallOutcome>,
     /// The last failure, for `explain` and `status`; no personal data.

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use driftless_model::KeyHash;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
-use crate::Result;
 use crate::columns::{KEY_HASH, key_hashes};
 use crate::table::{Part, Table};
+use crate::{Malformation, Result};
 
 /// Which of a sequence of rows to read, as runs.
 #[derive(Default)]
@@ -60,13 +61,28 @@ impl Table<'_> {
 
     /// The row groups whose bounds, lowest and highest key hash, admit a wanted key.
     pub(crate) fn groups_of(&self, admits: impl Fn(KeyHash, KeyHash) -> bool) -> Vec<usize> {
-        let bound = |bytes: Option<&[u8]>| bytes.and_then(|b| b.try_into().ok()).map(KeyHash::from_bytes);
-        let holds = |statistics: Option<&Statistics>| {
-            let low = bound(statistics.and_then(Statistics::min_bytes_opt)).unwrap_or(KeyHash(0));
-            let high = bound(statistics.and_then(Statistics::max_bytes_opt)).unwrap_or(KeyHash(u128::MAX));
+        let holds = |group| {
+            let (low, high) = bounds(group);
+            let (low, high) = (low.unwrap_or(KeyHash(0)), high.unwrap_or(KeyHash(u128::MAX)));
             low <= high && admits(low, high)
         };
         let groups = self.metadata().row_groups().iter().enumerate();
-        groups.filter(|(_, g)| holds(g.columns().first().and_then(|c| c.statistics()))).map(|(at, _)| at).collect()
+        groups.filter(|(_, group)| holds(group)).map(|(at, _)| at).collect()
     }
+
+    /// The lowest and the highest key hash of each row group, which follow each other.
+    pub(crate) fn group_bounds(&self) -> Result<Vec<(KeyHash, KeyHash)>> {
+        let groups = self.metadata().row_groups().iter().map(bounds);
+        let groups: Option<Vec<_>> = groups.map(|(low, high)| low.zip(high)).collect();
+        let groups = groups.ok_or_else(|| self.malformed(Malformation::Column { column: KEY_HASH }))?;
+        let in_order = groups.iter().all(|(low, high)| low <= high) && groups.windows(2).all(|w| w[0].1 < w[1].0);
+        if in_order { Ok(groups) } else { Err(self.malformed(Malformation::Unsorted)) }
+    }
+}
+
+/// What a row group says of its lowest and its highest key hash.
+fn bounds(group: &RowGroupMetaData) -> (Option<KeyHash>, Option<KeyHash>) {
+    let statistics = group.columns().first().and_then(|column| column.statistics());
+    let bound = |bytes: Option<&[u8]>| bytes.and_then(|b| b.try_into().ok()).map(KeyHash::from_bytes);
+    (bound(statistics.and_then(Statistics::min_bytes_opt)), bound(statistics.and_then(Statistics::max_bytes_opt)))
 }

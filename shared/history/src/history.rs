@@ -7,13 +7,12 @@ use driftless_objects::Objects;
 use crate::ack_columns::{AckColumns, NAMES, decode, decode_names, schema};
 use crate::hashes::Hashes;
 use crate::header::Header;
-use crate::stream::Batches;
 use crate::table::{Part, Scan, Table};
 use crate::writer::{BATCH_ROWS, Cut, TableWriter};
 use crate::{Error, FileKind, FileMeta, Malformation, Result};
 
 /// 64 Ki rows are some ten megabytes: what a reader holds at once. Pages of a thousand rows are what `explain` fetches.
-const CUT: Cut = Cut { group_rows: 64 << 10, page_rows: 1_024 };
+pub(crate) const CUT: Cut = Cut { group_rows: 64 << 10, page_rows: 1_024 };
 
 /// A history file that is being written, row by row in key-hash order.
 pub(crate) struct HistoryWriter {
@@ -38,11 +37,6 @@ impl HistoryWriter {
         self.rows += 1;
         self.columns.push(row.key_hash, Some(row)).map_err(encode)?;
         if self.columns.rows() >= BATCH_ROWS { self.flush() } else { Ok(()) }
-    }
-
-    /// See [`TableWriter::take`].
-    pub(crate) fn take(&mut self, at_least: usize) -> Option<Bytes> {
-        self.table.take(at_least)
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -84,6 +78,10 @@ impl<'a> HistoryFile<'a> {
         let table = Table::open(objects, key, FileKind::History).await?;
         let meta = table.header().meta.clone().ok_or_else(|| table.malformed(Malformation::NoHeader))?;
         Ok(Self { table, meta })
+    }
+
+    pub(crate) const fn table(&self) -> &Table<'a> {
+        &self.table
     }
 
     /// What the file belongs to.
@@ -146,11 +144,6 @@ impl<'a> HistoryFile<'a> {
         }
         Ok(all)
     }
-
-    /// Every row in key-hash order, some thousand at a time.
-    pub(crate) fn stream(&self) -> Result<Rows<'_, '_>> {
-        Ok(Rows { table: &self.table, scan: self.table.scan(Part::default())? })
-    }
 }
 
 /// Rows of a history file being read, in key-hash order.
@@ -164,18 +157,5 @@ impl Rows<'_, '_> {
         let Some(batch) = self.scan.next().await? else { return Ok(None) };
         let rows = decode(&batch, false).map_err(|e| self.table.malformed(e))?;
         Ok(Some(rows.into_iter().filter_map(|(_, row)| row).collect()))
-    }
-}
-
-impl Batches for Rows<'_, '_> {
-    type Row = AckRow;
-
-    async fn next(&mut self) -> Result<Option<Vec<(KeyHash, AckRow)>>> {
-        let rows = Rows::next(self).await?;
-        Ok(rows.map(|rows| rows.into_iter().map(|row| (row.key_hash, row)).collect()))
-    }
-
-    fn unsorted(&self) -> Error {
-        self.table.malformed(Malformation::Unsorted)
     }
 }

@@ -37,15 +37,6 @@ pub(crate) enum Laid<'o, R, O> {
     Above(KeyHash, &'o O),
 }
 
-impl<R, O> Laid<'_, R, O> {
-    /// The entry's key.
-    pub(crate) const fn key(&self) -> KeyHash {
-        match self {
-            Self::Below(key, _) | Self::Above(key, _) => *key,
-        }
-    }
-}
-
 impl<'o, B: Batches, O> Overlaid<'o, B, O> {
     pub(crate) fn new(file: Option<B>, overlay: &'o std::collections::BTreeMap<KeyHash, O>) -> Self {
         let batch = Vec::new().into_iter();

@@ -13,7 +13,8 @@ use driftless_history::{
     read_delta, read_holds, read_rows,
 };
 use driftless_model::{
-    AckRow, Acknowledged, AttrHash, Disposition, Identifier, KeyHash, Millis, ObjectVersion, Operation, RecordKey,
+    AckRow, Acknowledged, AttrHash, Disposition, Identifier, InTurn, KeyHash, Millis, ObjectVersion, Operation,
+    RecordKey,
 };
 use driftless_objects::{Listed, MemoryObjects, ObjectMeta, Objects, Result, Written};
 use futures::executor::block_on;
@@ -115,7 +116,7 @@ fn a_large_history_is_read_by_column_and_by_page() {
 
     let overlay = BTreeMap::from([(spread(3, N), None), (KeyHash(u128::MAX), Some(row(9, N)))]);
     let overlay = overlay.into_iter().map(|(k, r)| (k, r.map(|r| AckRow { key_hash: k, ..r }))).collect();
-    let (_, rows) = block_on(fold(&objects, Some("f"), &overlay, &FileMeta::default())).unwrap();
+    let (_, rows) = block_on(fold(&objects, Some("f"), &overlay, &FileMeta::default(), &InTurn::default())).unwrap();
     assert_eq!(rows, N, "one went, one came");
 }
 

@@ -16,6 +16,8 @@ pub enum Operation {
     Inspect,
     /// Make the list ready before the first run: create it where it may be created; touches no record.
     Prepare,
+    /// Empty the list, or take out of it who was put there before the run; names no record.
+    Clear,
 }
 
 impl Operation {
@@ -28,7 +30,14 @@ impl Operation {
             Self::Remove => "remove",
             Self::Inspect => "inspect",
             Self::Prepare => "prepare",
+            Self::Clear => "clear",
         }
+    }
+
+    /// True for the operations that carry records; the others are calls without rows.
+    #[must_use]
+    pub const fn has_rows(self) -> bool {
+        matches!(self, Self::Add | Self::Update | Self::Remove)
     }
 
     /// True for the two operations that carry field values.

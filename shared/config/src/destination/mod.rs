@@ -2,46 +2,174 @@
 
 mod answer;
 mod http;
+mod recipe;
 mod rest;
 mod scim;
 
 use core::{num::NonZeroU16, time::Duration};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, DeserializeOwned},
+};
 
 use crate::SecretRef;
 
 pub use answer::{Answer, BodyCode, FailedKey, Pointer, Results, ResultsByKey, ResultsByPosition, RetryAfter};
 pub use answer::{Value, Verdict, Verdicts, WaitFrom, WaitUnit};
 pub use http::{Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, Rate, Template};
+pub use recipe::{Argument, Parameter, ParameterType, Recipe, RecipeDestination, RecipeKind, recipes};
 pub use rest::{
-    Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation,
+    Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation, RestStep,
+    Shape,
 };
 pub use scim::UserMatch;
 pub use scim::{BulkUse, GroupBy, MemberRemoval, OnRemove, ScimDestination, ScimGroup, ScimKind, ScimMode, ScimUsers};
 
-/// A destination, as one file under `destinations/` describes it. `kind` decides which other keys there are.
-///
-/// Reads any serde format, but through a buffer, so that errors carry no position; [`Destination::from_yaml`] is for files
-/// that people write.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Destination {
-    /// Any HTTP API, described by requests and answers.
-    Rest(Box<RestDestination>),
-    /// A SCIM 2.0 service: a group's members, or the users themselves.
-    Scim(Box<ScimDestination>),
+/// What every kind of destination has. A kind's own file implements it.
+pub trait Described {
+    /// What it is, in the words of the file.
+    fn description(&self) -> Option<&str>;
+
+    /// The root of its URLs; nothing where it is not spoken to by URLs.
+    fn base_url(&self) -> Option<&BaseUrl>;
+
+    /// How we log in.
+    fn auth(&self) -> &Auth {
+        &Auth::None
+    }
+
+    /// The rate budget that all invocations share.
+    fn rate(&self) -> Option<Rate>;
+
+    /// How many calls may be in flight at once.
+    fn concurrency(&self) -> Option<NonZeroU16>;
+
+    /// How long one request may take.
+    fn timeout(&self) -> Duration;
+
+    /// Every secret it refers to, beside those of [`Described::auth`].
+    fn more_secrets(&self) -> Vec<&SecretRef> {
+        Vec::new()
+    }
+
+    /// What cannot work although every key is valid.
+    fn flaws(&self) -> Vec<Flaw>;
 }
 
-/// A kind of destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DestinationKind {
-    /// [`RestDestination`].
-    Rest,
-    /// [`ScimDestination`].
-    Scim,
+/// [`Described`] for a kind whose keys `description`, `base_url`, `auth`, `rate`, `concurrency` and `timeout` have the names
+/// and types that they have for `rest`, and that has an own `flaws`.
+macro_rules! described_by_its_keys {
+    ($kind:ty) => {
+        impl $crate::destination::Described for $kind {
+            fn description(&self) -> Option<&str> {
+                self.description.as_deref()
+            }
+
+            fn base_url(&self) -> Option<&$crate::destination::BaseUrl> {
+                Some(&self.base_url)
+            }
+
+            fn auth(&self) -> &$crate::destination::Auth {
+                &self.auth
+            }
+
+            fn rate(&self) -> Option<$crate::destination::Rate> {
+                self.rate
+            }
+
+            fn concurrency(&self) -> Option<core::num::NonZeroU16> {
+                self.concurrency
+            }
+
+            fn timeout(&self) -> core::time::Duration {
+                self.timeout.into()
+            }
+
+            fn flaws(&self) -> Vec<$crate::destination::Flaw> {
+                self.flaws()
+            }
+        }
+    };
+}
+use described_by_its_keys;
+
+/// The kinds: a line each, which is all that is written about a kind outside its own file.
+macro_rules! kinds {
+    ($($(#[$what:meta])* $name:ident($text:literal): $type:ty;)*) => {
+        /// A destination, as one file under `destinations/` describes it. `kind` decides which other keys there are.
+        ///
+        /// Reads any serde format, but through a buffer, so that errors carry no position; [`Destination::from_yaml`] is for
+        /// files that people write.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+        #[serde(untagged)]
+        pub enum Destination {
+            $($(#[$what])* $name(Box<$type>),)*
+        }
+
+        /// A kind of destination.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum DestinationKind {
+            $(#[doc = concat!("[`", stringify!($type), "`].")] #[serde(rename = $text)] $name,)*
+        }
+
+        impl Destination {
+            /// Its kind.
+            #[must_use]
+            pub const fn kind(&self) -> DestinationKind {
+                match self {
+                    $(Self::$name(_) => DestinationKind::$name,)*
+                }
+            }
+
+            /// What it has in common with every other kind.
+            #[must_use]
+            pub fn described(&self) -> &dyn Described {
+                match self {
+                    $(Self::$name(described) => described.as_ref(),)*
+                }
+            }
+        }
+
+        impl DestinationKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The name written in `kind`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+
+            /// Reads a destination of this kind.
+            pub(crate) fn read<R: ReadKind>(self, reader: R) -> R::Out {
+                match self {
+                    $(Self::$name => reader.read::<$type>(Destination::$name),)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Any HTTP API, described by requests and answers.
+    Rest("rest"): RestDestination;
+    /// A SCIM 2.0 service: a group's members, or the users themselves.
+    Scim("scim"): ScimDestination;
+    /// An API that a shipped recipe describes.
+    Recipe("recipe"): RecipeDestination;
+}
+
+/// A way to read the file of a kind.
+pub(crate) trait ReadKind {
+    /// What comes out.
+    type Out;
+
+    /// Reads a file of the kind `T`.
+    fn read<T: DeserializeOwned + JsonSchema>(self, wrap: fn(Box<T>) -> Destination) -> Self::Out;
 }
 
 /// The version of the file format. There is one so far.
@@ -66,92 +194,86 @@ struct Probe {
     kind: DestinationKind,
 }
 
+/// Reads YAML, with positions in errors.
+struct Yaml<'a>(&'a str);
+
+impl ReadKind for Yaml<'_> {
+    type Out = Result<Destination, serde_saphyr::Error>;
+
+    fn read<T: DeserializeOwned + JsonSchema>(self, wrap: fn(Box<T>) -> Destination) -> Self::Out {
+        serde_saphyr::from_str(self.0).map(wrap)
+    }
+}
+
+/// Reads a document that was parsed before.
+struct Document(serde_json::Value);
+
+impl ReadKind for Document {
+    type Out = Result<Destination, serde_json::Error>;
+
+    fn read<T: DeserializeOwned + JsonSchema>(self, wrap: fn(Box<T>) -> Destination) -> Self::Out {
+        serde_json::from_value(self.0).map(wrap)
+    }
+}
+
 impl Destination {
     /// Reads a file. Errors name line and column, which the buffered [`Deserialize`] cannot.
+    ///
+    /// # Errors
+    /// The text is not YAML, or not a destination.
     pub fn from_yaml(text: &str) -> Result<Self, serde_saphyr::Error> {
         let Probe { kind } = serde_saphyr::from_str(text)?;
-        match kind {
-            DestinationKind::Rest => serde_saphyr::from_str(text).map(Self::Rest),
-            DestinationKind::Scim => serde_saphyr::from_str(text).map(Self::Scim),
-        }
-    }
-
-    /// Its kind.
-    #[must_use]
-    pub const fn kind(&self) -> DestinationKind {
-        match self {
-            Self::Rest(_) => DestinationKind::Rest,
-            Self::Scim(_) => DestinationKind::Scim,
-        }
+        kind.read(Yaml(text))
     }
 
     /// What it is, in the words of the file.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
-        match self {
-            Self::Rest(d) => d.description.as_deref(),
-            Self::Scim(d) => d.description.as_deref(),
-        }
+        self.described().description()
     }
 
-    /// The root of its URLs.
+    /// The root of its URLs; nothing where it is not spoken to by URLs.
     #[must_use]
-    pub const fn base_url(&self) -> &BaseUrl {
-        match self {
-            Self::Rest(d) => &d.base_url,
-            Self::Scim(d) => &d.base_url,
-        }
+    pub fn base_url(&self) -> Option<&BaseUrl> {
+        self.described().base_url()
     }
 
     /// How we log in.
     #[must_use]
-    pub const fn auth(&self) -> &Auth {
-        match self {
-            Self::Rest(d) => &d.auth,
-            Self::Scim(d) => &d.auth,
-        }
+    pub fn auth(&self) -> &Auth {
+        self.described().auth()
     }
 
     /// The rate budget that all invocations share.
     #[must_use]
-    pub const fn rate(&self) -> Option<Rate> {
-        match self {
-            Self::Rest(d) => d.rate,
-            Self::Scim(d) => d.rate,
-        }
+    pub fn rate(&self) -> Option<Rate> {
+        self.described().rate()
     }
 
     /// How many calls may be in flight at once.
     #[must_use]
-    pub const fn concurrency(&self) -> Option<NonZeroU16> {
-        match self {
-            Self::Rest(d) => d.concurrency,
-            Self::Scim(d) => d.concurrency,
-        }
+    pub fn concurrency(&self) -> Option<NonZeroU16> {
+        self.described().concurrency()
     }
 
     /// How long one request may take.
     #[must_use]
     pub fn timeout(&self) -> Duration {
-        match self {
-            Self::Rest(d) => d.timeout.into(),
-            Self::Scim(d) => d.timeout.into(),
-        }
+        self.described().timeout()
     }
 
     /// Every secret it refers to, so that they can be fetched before a connector is built.
     #[must_use]
     pub fn secret_refs(&self) -> Vec<&SecretRef> {
-        self.auth().secret_refs()
+        let mut all = self.auth().secret_refs();
+        all.extend(self.described().more_secrets());
+        all
     }
 
     /// What cannot work although every key is valid. Templates are checked by the connector crate.
     #[must_use]
     pub fn flaws(&self) -> Vec<Flaw> {
-        let mut flaws = match self {
-            Self::Rest(d) => d.flaws(),
-            Self::Scim(d) => d.flaws(),
-        };
+        let mut flaws = self.described().flaws();
         if self.timeout().is_zero() {
             flaws.push(Flaw {
                 key: "timeout",
@@ -170,26 +292,11 @@ impl Destination {
     }
 }
 
-impl DestinationKind {
-    /// The name written in `kind`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Rest => "rest",
-            Self::Scim => "scim",
-        }
-    }
-}
-
 impl<'de> Deserialize<'de> for Destination {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let document = serde_json::Value::deserialize(d)?;
         let Probe { kind } = Probe::deserialize(&document).map_err(de::Error::custom)?;
-        match kind {
-            DestinationKind::Rest => serde_json::from_value(document).map(Self::Rest),
-            DestinationKind::Scim => serde_json::from_value(document).map(Self::Scim),
-        }
-        .map_err(de::Error::custom)
+        kind.read(Document(document)).map_err(de::Error::custom)
     }
 }
 

@@ -189,6 +189,8 @@ impl UserMatch {
     }
 }
 
+super::described_by_its_keys!(ScimDestination);
+
 impl ScimDestination {
     /// The most records of one call.
     #[must_use]

@@ -50,9 +50,9 @@ async fn updates(subject: Subject<'_>, limit: u32) {
     }
     if let Some(first_names) = subject.remote.first_names().await {
         for (number, row) in &rows {
-            let kept = (subject.names)(&row.identifiers).iter().all(|name| {
-                first_names.get(name).is_some_and(|first_name| *first_name == renamed(*number).first_name)
-            });
+            let kept = (subject.names)(&row.identifiers)
+                .iter()
+                .all(|name| first_names.get(name).is_some_and(|first_name| *first_name == renamed(*number).first_name));
             assert!(kept, "the new value of row {number} arrived");
         }
     }

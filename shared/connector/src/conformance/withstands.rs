@@ -63,7 +63,8 @@ async fn bad_rows(fresh: &mut Fresh<'_>) {
                 if let Outcome::Rejected { reason } = &row.outcome {
                     rejected.push(*number);
                     let (_, row) = rows.iter().find(|(n, _)| n == number).expect("an outcome has its row");
-                    let echoes = row.identifiers.iter().any(|i| reason.to_lowercase().contains(&i.value.to_lowercase()));
+                    let echoes =
+                        row.identifiers.iter().any(|i| reason.to_lowercase().contains(&i.value.to_lowercase()));
                     assert!(!echoes && !reason.is_empty(), "a reason is nobody's value");
                 }
             }
@@ -94,7 +95,12 @@ async fn passes(fresh: &mut Fresh<'_>, fault: &Fault) {
             let done = there == (operation != Operation::Remove);
             assert!(done || *outcome != Outcome::Delivered, "{operation} after {fault:?}: acknowledged means applied");
             if subject.connector.capabilities().repeatable {
-                assert_eq!(*outcome, Outcome::Delivered, "{operation} after {fault:?} goes through: {:?}", settled.stop);
+                assert_eq!(
+                    *outcome,
+                    Outcome::Delivered,
+                    "{operation} after {fault:?} goes through: {:?}",
+                    settled.stop
+                );
             }
         }
         if subject.manners.says_how_long && *fault == Fault::Throttle(Some(3)) {

@@ -4,6 +4,7 @@
 //! budget. No request starts after `stop_before` less its timeout, so none is in flight when the claim ends (protocol rule
 //! 16). All waiting is the [`Pacer`]'s, all time the [`Clock`]'s: with both faked, a run is a function of the answers.
 
+mod jobs;
 mod rows;
 mod segment;
 mod turn;
@@ -11,10 +12,11 @@ mod turn;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use driftless_model::{Clock, Millis, Operation, RowOutcome};
+use driftless_model::{Clock, InFlight, Millis, Operation, RowOutcome, Session};
 use serde::{Deserialize, Serialize};
 
 use crate::{Answered, Batch, Connector, OutRow, Pacer};
+pub use jobs::{Forget, Jobs, KeepJobs, Kept, NotKept};
 use rows::Rows;
 use segment::Segments;
 use turn::Turn;
@@ -34,6 +36,30 @@ pub struct Work<'a> {
     pub request_timeout: Duration,
     /// An earlier claim of this call sent something and learned nothing ("maybe"): any row may have been applied.
     pub first_attempt_unsettled: bool,
+    /// Its place in the session, where the run replaces the whole list.
+    pub session: Option<Session>,
+    /// [`Operation::Clear`]: whoever was put there last before this is taken out.
+    pub before: Millis,
+    /// Jobs of this call that earlier claims left, and where new ones are kept.
+    pub jobs: Jobs<'a>,
+}
+
+impl<'a> Work<'a> {
+    /// Rows to be sent for the first time, outside any session, by a caller who keeps no jobs.
+    #[must_use]
+    pub const fn new(operation: Operation, rows: &'a [(u32, OutRow)], idempotency_base: &'a str) -> Self {
+        Self {
+            operation,
+            rows,
+            idempotency_base,
+            stop_before: Millis(i64::MAX),
+            request_timeout: Duration::from_secs(30),
+            first_attempt_unsettled: false,
+            session: None,
+            before: Millis(0),
+            jobs: Jobs::NONE,
+        }
+    }
 }
 
 /// What became of a call.
@@ -46,6 +72,8 @@ pub struct Driven {
     pub requests: u32,
     /// Some row may have been applied without our knowing.
     pub unanswered: bool,
+    /// What was accepted and has not ended; to be kept with the call. Their rows are `Unknown` in `outcomes`.
+    pub jobs: Vec<InFlight>,
     /// `None`: every row has its last word, and the call settles with these outcomes. `Some`: rows that are `Retry` or
     /// `Unknown` are to be tried again.
     pub stop: Option<Stop>,
@@ -74,6 +102,11 @@ pub enum Stop {
     },
     /// No time is left for another request.
     Deadline,
+    /// Everything is sent, and jobs are to be asked for at this time.
+    Pending {
+        /// When to come back.
+        until: Millis,
+    },
     /// The destination takes requests and does not answer.
     NoAnswer {
         /// Why.
@@ -121,6 +154,7 @@ pub async fn drive(connector: &dyn Connector, pacer: &dyn Pacer, clock: &dyn Clo
             operation: work.operation,
             rows: &batch_rows,
             idempotency_key: &key,
+            session: work.session,
             timeout: work.request_timeout,
             gate: &turn,
         };
@@ -184,6 +218,7 @@ fn stop_of(answered: Answered, until: Millis) -> Stop {
         Answered::Unavailable { reason } | Answered::BatchRejected { reason } | Answered::Fatal { reason } => {
             Stop::Down { reason }
         }
+        Answered::Accepted { .. } | Answered::Pending { .. } => Stop::Pending { until },
         // Only some rows are to be tried again, so the destination is not down.
         Answered::Rows(_) | Answered::Partly { .. } => {
             Stop::Throttled { until, reason: "some records are to be tried again".into() }

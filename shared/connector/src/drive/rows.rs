@@ -84,7 +84,7 @@ impl<'a> Rows<'a> {
         }
         match rest {
             // Rows that are to be tried again go with those that the rest of the answer is about.
-            Some(rest) if !open.is_empty() => {
+            Some(rest) if !(open.is_empty() && to_retry.is_empty()) => {
                 open.extend(to_retry);
                 open.sort_unstable();
                 (open, rest)
@@ -130,6 +130,6 @@ impl<'a> Rows<'a> {
             })
             .collect();
         let unanswered = outcomes.values().any(|o| o.outcome == Outcome::Unknown);
-        Driven { outcomes, requests, unanswered, stop }
+        Driven { outcomes, requests, unanswered, jobs: Vec::new(), stop }
     }
 }

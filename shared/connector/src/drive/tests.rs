@@ -81,12 +81,8 @@ impl<'a> Fake<'a> {
             capabilities: Capabilities {
                 add: limits,
                 update: limits,
-                remove: None,
-                list: false,
-                creates_list: false,
                 acknowledges: Acknowledges::Batch,
-                repeatable: true,
-                rate: None,
+                ..Capabilities::default()
             },
             bad: BTreeSet::new(),
             faults: Mutex::default(),
@@ -182,12 +178,9 @@ fn rows(n: u32) -> Vec<(u32, OutRow)> {
 
 fn work(rows: &[(u32, OutRow)]) -> Work<'_> {
     Work {
-        operation: Operation::Add,
-        rows,
-        idempotency_base: "run-1",
         stop_before: Millis(600_000),
         request_timeout: Duration::from_secs(10),
-        first_attempt_unsettled: false,
+        ..Work::new(Operation::Add, rows, "run-1")
     }
 }
 
@@ -218,7 +211,10 @@ fn a_call_beyond_the_limit_goes_out_in_the_fewest_requests() {
 fn an_empty_call_settles_without_a_request() {
     let time = Virtual::new(0);
     let driven = run(&Fake::new(&time, 10), work(&[]));
-    assert_eq!(driven, Driven { outcomes: BTreeMap::new(), requests: 0, unanswered: false, stop: None });
+    assert_eq!(
+        driven,
+        Driven { outcomes: BTreeMap::new(), requests: 0, unanswered: false, jobs: Vec::new(), stop: None }
+    );
 }
 
 #[test]

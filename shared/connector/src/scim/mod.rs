@@ -49,6 +49,7 @@ pub(crate) fn capabilities(config: &ScimDestination) -> Capabilities {
         acknowledges: Acknowledges::Record,
         repeatable: true,
         rate: config.rate,
+        ..Capabilities::default()
     }
 }
 

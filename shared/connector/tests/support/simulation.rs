@@ -258,7 +258,7 @@ impl<'a> World<'a> {
         let before = subject.remote.members().await;
         let rows: Vec<(u32, OutRow)> = (0u32..).zip(call.out.iter().cloned()).collect();
         let key = format!("seed{}-run{}-{number}", self.seed, self.runs);
-        let work = Call { operation: call.operation, rows: &rows, key: &key, timeout, claims: 3 };
+        let work = Call { operation: call.operation, rows: &rows, key: &key, session: None, timeout, claims: 3 };
         let mut fate = self.random.fork();
         let known = work.settle(subject.connector, subject.pacer, subject.clock, &mut || fate.percent(8)).await;
         let after = subject.remote.members().await;
@@ -268,14 +268,20 @@ impl<'a> World<'a> {
         let removes = call.operation == Operation::Remove;
         self.check(!removes || came.is_empty(), "a removal adds nobody");
         self.check(removes || went.is_empty(), "an add or update removes nobody");
-        self.check(came.is_subset(&all) && went.is_subset(&all), "a call changes what it names and nothing else (DL-4)");
+        self.check(
+            came.is_subset(&all) && went.is_subset(&all),
+            "a call changes what it names and nothing else (DL-4)",
+        );
         for (number, row) in &rows {
             let names = (subject.names)(&row.identifiers);
             let there = names.is_subset(&after);
             let silent = subject.manners.refuses == Refuses::Silently;
             match known.outcomes.get(number).map(|row| &row.outcome) {
                 Some(Outcome::Delivered) if removes => {
-                    self.check(names.is_disjoint(&after), "who is said to be removed is gone (DL-2)");
+                    self.check(
+                        names.is_disjoint(&after),
+                        &format!("who is said to be removed is gone (DL-2): {names:?}"),
+                    );
                 }
                 Some(Outcome::Delivered) => self.check(there || silent, "who is said to be added is there (DL-2)"),
                 Some(Outcome::Rejected { .. } | Outcome::Retry) if !known.maybe => {
@@ -317,7 +323,8 @@ impl<'a> World<'a> {
         let names = self.subject.names;
         let members = self.subject.remote.members().await;
         let known: BTreeSet<String> = self.a.values().flat_map(|row| names(&row.identifiers)).collect();
-        self.check(members.is_subset(&known), "nobody is in the list of whom A does not know (DL-4)");
+        let strays: Vec<_> = members.difference(&known).collect();
+        self.check(strays.is_empty(), &format!("nobody is in the list of whom A does not know (DL-4): {strays:?}"));
         if self.subject.manners.refuses == Refuses::Silently {
             return;
         }
@@ -342,7 +349,10 @@ impl<'a> World<'a> {
             .map(|(name, w)| (name, self.values[&w.state.attr_hash].clone()))
             .collect();
         let members = self.subject.remote.members().await;
-        self.check(members.iter().eq(names.keys()), "the list is the selection (DL-1)");
+        let wanted: BTreeSet<String> = names.keys().cloned().collect();
+        let (missing, strays) = (wanted.difference(&members), members.difference(&wanted));
+        let odd: (Vec<_>, Vec<_>) = (missing.collect(), strays.collect());
+        self.check(wanted == members, &format!("the list is the selection (DL-1): missing and strays {odd:?}"));
         if let Some(first_names) = self.subject.remote.first_names().await {
             let same = names.iter().all(|(name, value)| first_names.get(name) == Some(value));
             self.check(same, "the values are those of the newest snapshot (DL-1)");

@@ -193,11 +193,13 @@ pub(super) fn call(run: &str, number: u32) -> Call {
         operation: Operation::Add,
         first_row: u64::from(number) * 100,
         rows: 100,
+        session: None,
         claim: None,
         lease_until: Millis(0),
         maybe: false,
         progress: None,
         progress_rows: Vec::new(),
+        jobs: Vec::new(),
         outcome: None,
         last_error: None,
     }

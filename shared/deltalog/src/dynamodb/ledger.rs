@@ -10,7 +10,7 @@ use super::failure::Operation;
 use super::fold::raced;
 use super::key::{self, SK};
 use super::limits::{PARALLEL_BATCHES, RACE_RETRIES};
-use super::rows::{outcome_value, read_outcome, read_rows, rows_value};
+use super::rows::{jobs_value, outcome_value, read_jobs, read_outcome, read_rows, rows_value};
 use super::table::{Change, Range, Write};
 use crate::Result;
 use crate::head::Swap;
@@ -44,6 +44,8 @@ pub(super) fn encode_call(sync: &SyncId, call: &Call) -> Result<Attributes> {
         ("claim", call.claim.as_ref().map(|c| s(c.as_str()))),
         ("progress", call.progress.as_ref().map(outcome_value).transpose()?),
         ("progress_rows", (!call.progress_rows.is_empty()).then(|| rows_value(&call.progress_rows)).transpose()?),
+        ("session", call.session.as_ref().map(json).transpose()?),
+        ("jobs", (!call.jobs.is_empty()).then(|| jobs_value(&call.jobs)).transpose()?),
         ("outcome", call.outcome.as_ref().map(outcome_value).transpose()?),
         ("last_error", call.last_error.as_ref().map(s)),
     ];
@@ -60,11 +62,13 @@ fn decode_call(run: &RunId, item: &Attributes) -> Result<Call> {
         operation: r.json("operation")?,
         first_row: r.number("first_row")?,
         rows: r.number("rows")?,
+        session: r.opt_json("session")?,
         claim: r.opt_text("claim")?.map(Token::new),
         lease_until: Millis(r.number("lease_until")?),
         maybe: r.flag("maybe")?,
         progress: read_outcome(r, "progress")?,
         progress_rows: read_rows(r, "progress_rows")?,
+        jobs: read_jobs(r, "jobs")?,
         outcome: read_outcome(r, "outcome")?,
         last_error: r.opt_text("last_error")?.map(ToOwned::to_owned),
     })
@@ -184,6 +188,7 @@ impl DynamoDeltalog {
         let replaced = [
             ("progress", call.progress.as_ref().map(outcome_value).transpose()?),
             ("progress_rows", rows),
+            ("jobs", (!call.jobs.is_empty()).then(|| jobs_value(&call.jobs)).transpose()?),
             ("last_error", call.last_error.as_ref().map(s)),
         ];
         let mut removed = vec!["#claim".to_owned()];

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use driftless_model::{Millis, RowOutcome, Usage};
+use driftless_model::{InFlight, Millis, RemoteJob, RowOutcome, Usage};
 use serde::{Deserialize, Serialize};
 
 use super::attribute::{Reader, json};
@@ -46,6 +46,42 @@ pub(super) fn rows_value(rows: &[u32]) -> Result<AttributeValue> {
 
 pub(super) fn read_rows(r: Reader<'_>, name: &str) -> Result<Vec<u32>> {
     Ok(r.opt_json::<Ranges>(name)?.map(|ranges| unpack(&ranges).collect()).unwrap_or_default())
+}
+
+/// A job with the ranges of its rows: it may be about all thousands of a call.
+#[derive(Serialize, Deserialize)]
+struct PackedJob {
+    job: RemoteJob,
+    rows: Ranges,
+    since: Millis,
+    poll_at: Millis,
+    polls: u32,
+}
+
+pub(super) fn jobs_value(jobs: &[InFlight]) -> Result<AttributeValue> {
+    let packed: Vec<PackedJob> = jobs
+        .iter()
+        .map(|j| PackedJob {
+            job: j.job.clone(),
+            rows: pack(j.rows.iter().copied()),
+            since: j.since,
+            poll_at: j.poll_at,
+            polls: j.polls,
+        })
+        .collect();
+    json(&packed)
+}
+
+pub(super) fn read_jobs(r: Reader<'_>, name: &str) -> Result<Vec<InFlight>> {
+    let packed = r.opt_json::<Vec<PackedJob>>(name)?.unwrap_or_default();
+    let job = |j: PackedJob| InFlight {
+        rows: unpack(&j.rows).collect(),
+        job: j.job,
+        since: j.since,
+        poll_at: j.poll_at,
+        polls: j.polls,
+    };
+    Ok(packed.into_iter().map(job).collect())
 }
 
 pub(super) fn outcome_value(outcome: &CallOutcome) -> Result<AttributeValue> {

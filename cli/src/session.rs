@@ -6,11 +6,13 @@ use std::sync::Arc;
 use anyhow::Context;
 use aws_sdk_sts::error::SdkError;
 use driftless_config::{ProjectSettings, load_project};
+use driftless_connector::Ports;
 use driftless_delivery::{Message, Outgoing, Queue, SqsQueue};
 use driftless_deltalog::registry::SyncEntry;
 use driftless_deltalog::{Deltalog, DynamoDeltalog};
-use driftless_model::{Clock, SyncId, Tokens};
-use driftless_objects::{Objects, S3Objects};
+use driftless_fn_connector::S3Buckets;
+use driftless_model::{Clock, Meter, SyncId, Tokens};
+use driftless_objects::{Objects, S3Drop, S3Objects};
 use driftless_runtime::{Clients, SecretStore, SecretsManager, Stage, SystemClock, UlidTokens};
 use driftless_snapshot::HashKey;
 
@@ -33,6 +35,8 @@ pub(crate) struct Session {
     pub(crate) secrets: Arc<dyn SecretStore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tokens: Arc<dyn Tokens>,
+    /// What connectors may use beside HTTP.
+    pub(crate) ports: Ports,
     /// Destinations on private addresses may be reached: a local cloud.
     pub(crate) private: bool,
 }
@@ -82,7 +86,10 @@ impl Session {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let local = clients.sdk.endpoint_url().is_some_and(is_loopback);
         let schedules = EventBridge::new(aws_sdk_scheduler::Client::new(&clients.sdk), stage.schedule_group());
+        let s3 = clients.s3.clone();
+        let buckets = S3Buckets::new(move |name: &str| S3Drop::new(s3.clone(), name), Meter::default());
         Ok(Self {
+            ports: Ports { clock: Some(Arc::clone(&clock)), buckets: Some(Arc::new(buckets)) },
             log: Arc::new(DynamoDeltalog::new(clients.dynamodb, stage.table())),
             objects: Arc::new(S3Objects::new(clients.s3, bucket.clone())),
             queue: Arc::new(SqsQueue::new(clients.sqs)),
@@ -238,6 +245,7 @@ pub(crate) mod testing {
             secrets: Arc::new(Known(secrets)),
             clock: Arc::new(Counting::default()),
             tokens: Arc::new(Counting::default()),
+            ports: Ports::default(),
             private: true,
         };
         (session, stores)

@@ -14,7 +14,7 @@ use driftless_deltalog::head::{
 };
 use driftless_deltalog::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use driftless_deltalog::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
-use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
+use driftless_deltalog::registry::{DestinationEntry, SharedToken, SyncEntry};
 use driftless_deltalog::{Deltalog, Error, MemoryDeltalog, Result};
 use driftless_model::{
     AttrHash, Clock, DatasetId, DestinationId, KeyHash, Millis, ObjectVersion, RunId, SnapshotRef, SyncId, Token, Usage,
@@ -298,6 +298,8 @@ pass! {
     fn input_rejects(dataset: &str) -> Vec<InputReject>;
     fn tombstones(dataset: &DatasetId) -> BTreeSet<KeyHash>;
     fn reserve_slot(destination: &DestinationId, now: Millis, interval_ms: i64) -> Millis;
+    fn shared_token(destination: &DestinationId) -> Option<SharedToken>;
+    fn put_shared_token(destination: &DestinationId, expected: Option<u64>, token: &SharedToken) -> Swap;
 }
 
 /// Queues that forget what a function sends, for rule 9.

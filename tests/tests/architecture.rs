@@ -42,8 +42,9 @@ const SHARED: [&str; 11] = [
     "snapshot",
     "state",
 ];
-/// `driftless plan` shows what the planner would do, by asking it.
-const CLI: [&str; 13] = [
+/// `driftless plan` shows what the planner would do, by asking it; `driftless check` logs in and writes as the connector does, with
+/// its ports.
+const CLI: [&str; 14] = [
     "model",
     "cost",
     "objects",
@@ -57,6 +58,7 @@ const CLI: [&str; 13] = [
     "snapshot",
     "state",
     "fn-planner",
+    "fn-connector",
 ];
 const EVERYTHING: [&str; 17] = [
     "model",

@@ -235,7 +235,7 @@ fn nothing_is_allowed_by_a_bare_star_or_on_a_whole_service() {
         }
         assert!(statement["NotAction"].is_null() && statement["NotResource"].is_null(), "{found}");
         assert!(!texts(&statement["Principal"]).iter().any(|who| who == "*"), "{found}: anybody");
-        for resource in texts(&statement["Resource"]) {
+        for resource in texts(&statement["Resource"]).iter().map(|text| found.stack.filled(text)) {
             let Some((arn, rest)) = resource.split_once('*') else { continue };
             let object = arn.contains(":s3:::") && arn.ends_with('/') && !arn.ends_with("}/");
             let log_group = arn.contains(":log-group:") && arn.ends_with(':');

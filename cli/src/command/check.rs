@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
 use clap::Args;
 use driftless_config::{Destination, load_project};
-use driftless_connector::{FetchedSecrets, HttpPolicy, build};
+use driftless_connector::{FetchedSecrets, HttpPolicy, TokenSharing, build_with};
+use driftless_fn_connector::DeltalogTokens;
 use driftless_model::DestinationId;
 use driftless_state::documents;
 use serde_json::{Value, json};
@@ -37,11 +40,17 @@ impl Check {
             let secret = session.secrets.get(reference.name(), reference.json_key()).await?;
             secrets.insert(reference.clone(), secret);
         }
+        // The shared token, so that trying a login neither uses up a refresh token nor makes the functions log in again.
+        let secrets = secrets.sharing(TokenSharing {
+            store: Arc::new(DeltalogTokens::new(Arc::clone(&session.log), self.destination.clone())),
+            clock: Arc::clone(&session.clock),
+            worker: session.tokens.token(),
+        });
         let policy = HttpPolicy { allow_private: session.private, ..HttpPolicy::default() };
         let (mut told, mut lines, mut well): (Vec<Value>, Vec<String>, bool) = (Vec::new(), Vec::new(), true);
         for list in lists {
             progress.say(format!("checking {list}"));
-            let connector = build(&destination, &list, &secrets, policy)?;
+            let connector = build_with(&destination, &list, &secrets, policy, &session.ports)?;
             for step in connector.check().await {
                 let (ok, said) = match step.result {
                     Ok(found) => (true, found),

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use driftless_fn_planner::Preview;
 use driftless_fn_planner::plan::Planner;
+use driftless_fn_planner::strategy::Alternative;
 use driftless_model::{Meter, Operation, SyncId};
 use driftless_snapshot::Limits;
 use serde_json::{Value, json};
@@ -72,11 +73,40 @@ fn by_operation(preview: &Preview) -> BTreeMap<Operation, u64> {
     calls
 }
 
-/// Seconds that the calls take at the rate limit; none where there is no limit.
-#[allow(clippy::cast_precision_loss)] // an estimate
+/// Seconds that the planned calls take at the rate limit; none where there is no limit.
 fn seconds(preview: &Preview) -> Option<f64> {
+    seconds_of(preview, preview.calls.len() as u64)
+}
+
+#[allow(clippy::cast_precision_loss)] // an estimate
+fn seconds_of(preview: &Preview, calls: u64) -> Option<f64> {
     let rate = preview.rate?;
-    Some(preview.calls.len() as f64 * rate.per.as_secs() as f64 / f64::from(rate.requests.get()))
+    Some(calls as f64 * rate.per.as_secs() as f64 / f64::from(rate.requests.get()))
+}
+
+/// Dollars that the destination asks for so many calls, where that is known.
+#[allow(clippy::cast_precision_loss)] // an estimate
+fn price_of(preview: &Preview, calls: u64) -> Option<f64> {
+    preview.price_per_call.map(|nano| nano as f64 * calls as f64 / 1e9)
+}
+
+/// What else the destination could be asked for.
+fn alternatives(p: &Preview) -> Vec<String> {
+    let line = |a: &Alternative| {
+        let mut text =
+            format!("{:<17} {} calls, {} records", a.way.strategy().as_str(), count(a.calls), count(a.records));
+        if let Some(seconds) = seconds_of(p, a.calls) {
+            text += &format!(", at least {}", minutes(seconds));
+        }
+        if let Some(price) = price_of(p, a.calls) {
+            text += &format!(", ${price:.4}");
+        }
+        if let Some(why) = a.impossible {
+            text += &format!(" (not possible: {why})");
+        }
+        text
+    };
+    p.alternatives.iter().map(line).collect()
 }
 
 fn in_json(sync: &SyncId, p: &Preview) -> Value {
@@ -87,6 +117,10 @@ fn in_json(sync: &SyncId, p: &Preview) -> Value {
         "held": p.counts.held, "quarantined": p.counts.quarantined, "held_by_this_run": p.held,
         "calls": p.calls.len(), "calls_by_operation": calls,
         "minutes": seconds(p).map(|s| s / 60.0), "sample": p.sample,
+        "alternatives": p.alternatives.iter().map(|a| json!({
+            "strategy": a.way.strategy().as_str(), "calls": a.calls, "records": a.records,
+            "minutes": seconds_of(p, a.calls).map(|s| s / 60.0), "dollars": price_of(p, a.calls), "impossible": a.impossible,
+        })).collect::<Vec<Value>>(),
     })
 }
 
@@ -110,6 +144,10 @@ fn render(sync: &SyncId, p: &Preview) -> String {
             |s| format!("at least {} at the rate limit", minutes(s)),
         );
         lines.push(format!("calls:       {} ({}); {duration}", count(p.calls.len() as u64), calls.join(", ")));
+    }
+    let alternatives = alternatives(p);
+    if alternatives.len() > 1 {
+        lines.push(format!("strategies:  {}", alternatives.join("\n             ")));
     }
     if c.held > 0 {
         lines.push(format!("held:        {} records", count(c.held)));

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use comfy_table::Cell;
-use driftless_config::{Destination, Problem, Project, Sync, load_project};
+use driftless_config::{Destination, Problem, Project, Strategy, Sync, load_project};
 use driftless_connector::{BuildError, HttpPolicy, MissingSecret, Secrets, build, capabilities_of};
 use driftless_model::{InTurn, SyncId};
 use driftless_snapshot::{Digested, HashKey, Limits, Source, View, ViewError, ViewSpec, check_view};
@@ -88,7 +88,8 @@ pub(crate) fn examine(project: &Project) -> Found {
     let mut found = Found { problems: project.problems.clone(), warnings: Vec::new() };
     for (name, destination) in &project.destinations {
         match built(destination, HttpPolicy { allow_private: true, ..HttpPolicy::default() }) {
-            Ok(()) | Err(BuildError::Flaw { .. }) => {}
+            // What a kind needs of its surroundings is there when it is deployed.
+            Ok(()) | Err(BuildError::Flaw { .. } | BuildError::Port { .. }) => {}
             Err(e) => found.problems.push(project.destination_problem(name, key_of(&e), message(&e), "mend it")),
         }
         if let Err(e @ BuildError::Url { .. }) = built(destination, HttpPolicy::default()) {
@@ -100,8 +101,19 @@ pub(crate) fn examine(project: &Project) -> Found {
         let Some(destination) = project.destinations.get(&sync.destination) else { continue };
         let (needs, can) = (sync.mode.needs(), capabilities_of(destination));
         let send = can.add.is_some() || can.update.is_some();
+        // Who left is taken out by the replacement.
+        let remove = can.remove.is_some()
+            || (can.replace.is_some() && matches!(sync.strategy, Strategy::Auto | Strategy::Replace));
+        if sync.strategy == Strategy::Replace && can.replace.is_none() {
+            found.problems.push(project.sync_problem(
+                name,
+                "strategy",
+                format!("the destination `{}` cannot replace a whole list", sync.destination),
+                "leave `strategy` out, or write delta or full_then_remove",
+            ));
+        }
         for (missing, what) in
-            [((needs.add || needs.update) && !send, "add or update"), (needs.remove && can.remove.is_none(), "remove")]
+            [((needs.add || needs.update) && !send, "add or update"), (needs.remove && !remove, "remove")]
         {
             if missing {
                 found.problems.push(project.sync_problem(

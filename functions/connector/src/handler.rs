@@ -4,19 +4,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use driftless_config::Destination;
-use driftless_connector::{Connector, FetchedSecrets, HttpPolicy, build};
+use driftless_connector::{Connector, FetchedSecrets, HttpPolicy, Ports, TokenSharing, build_with};
 use driftless_delivery::{Message, Queue, Record, SqsQueue, Verdict};
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_deltalog::{Deltalog, DynamoDeltalog};
-use driftless_model::{Clock, DestinationId, Meter, SyncId, Tokens};
-use driftless_objects::{Objects, S3Objects};
+use driftless_model::{Clock, DestinationId, Meter, Millis, SyncId, Tokens};
+use driftless_objects::{Objects, S3Drop, S3Objects};
 use driftless_runtime::{
     Clients, ConnectorConfig, Deadline, DeliveryOutcome, DeltalogRejects, Function, InitError, Metric, Metrics,
     ProcessEnv, SecretStore, SecretsManager, Service, SystemClock, UlidTokens, chain,
 };
 use driftless_state::documents;
 
-use crate::{Delivered, Delivery, Error, SharedBudget, Sleep, Timing};
+use crate::{Delivered, Delivery, DeltalogTokens, Error, S3Buckets, SharedBudget, Sleep, Timing};
 
 /// Builds the function from its environment. The destination's own configuration is read with the first message, so that
 /// `driftless apply` needs no new deployment.
@@ -32,11 +32,20 @@ pub async fn init() -> Result<Service, InitError> {
         Arc::new(DynamoDeltalog::new(clients.dynamodb, &config.common.table).metered(meter.clone()));
     let queue: Arc<dyn Queue> = Arc::new(SqsQueue::new(clients.sqs).metered(meter.clone()));
     let metrics = Arc::new(Metrics::to_stdout(config.common.stage.clone(), "connector", Arc::clone(&clock)));
+    let s3 = clients.s3.clone();
+    let buckets = S3Buckets::new(move |name: &str| S3Drop::new(s3.clone(), name), meter.clone());
+    let tokens: Arc<dyn Tokens> = Arc::new(UlidTokens::new(Arc::clone(&clock)));
     let function = ConnectorFunction {
         log: Arc::clone(&log),
         objects: Arc::new(S3Objects::new(clients.s3, &config.common.bucket).metered(meter.clone())),
         queue: Arc::clone(&queue),
-        tokens: Arc::new(UlidTokens::new(Arc::clone(&clock))),
+        sharing: TokenSharing {
+            store: Arc::new(DeltalogTokens::new(Arc::clone(&log), config.destination.clone())),
+            clock: Arc::clone(&clock),
+            worker: tokens.token(),
+        },
+        ports: Ports { clock: Some(Arc::clone(&clock)), buckets: Some(Arc::new(buckets)) },
+        tokens,
         secrets: Arc::new(SecretsManager::new(clients.secrets, Arc::clone(&clock))),
         clock: Arc::clone(&clock),
         metrics: Arc::clone(&metrics),
@@ -56,7 +65,12 @@ pub async fn init() -> Result<Service, InitError> {
 struct Built {
     connector: Box<dyn Connector>,
     described: Destination,
+    at: Millis,
 }
+
+/// How long a connector is used before it is built again: a secret that was rotated, or written anew by a person, arrives
+/// without a new deployment.
+const BUILT_FOR_MS: i64 = 10 * 60_000;
 
 struct ConnectorFunction {
     log: Arc<dyn Deltalog>,
@@ -65,6 +79,8 @@ struct ConnectorFunction {
     clock: Arc<dyn Clock>,
     tokens: Arc<dyn Tokens>,
     secrets: Arc<dyn SecretStore>,
+    sharing: TokenSharing,
+    ports: Ports,
     metrics: Arc<Metrics>,
     meter: Meter,
     destination: DestinationId,
@@ -174,8 +190,10 @@ impl ConnectorFunction {
     async fn built(&self, sync: &SyncId) -> Result<Option<Arc<Built>>, String> {
         let Some((sync, destination)) = self.entries(sync).await.map_err(|e| chain(&e))? else { return Ok(None) };
         let key = (destination.object.clone(), sync.names.list.clone());
-        if let Some(built) = self.built.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(Some(Arc::clone(built)));
+        let now = self.clock.now();
+        let known = self.built.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(built) = known.filter(|built| now < built.at.plus(BUILT_FOR_MS)) {
+            return Ok(Some(built));
         }
         let described = documents::destination(self.objects.as_ref(), &destination).await.map_err(|e| chain(&e))?;
         let mut secrets = FetchedSecrets::default();
@@ -183,8 +201,9 @@ impl ConnectorFunction {
             let secret = self.secrets.get(reference.name(), reference.json_key()).await.map_err(|e| chain(&e))?;
             secrets.insert(reference.clone(), secret);
         }
-        let connector = build(&described, &key.1, &secrets, self.policy).map_err(|e| chain(&e))?;
-        let built = Arc::new(Built { connector, described });
+        let secrets = secrets.sharing(self.sharing.clone());
+        let connector = build_with(&described, &key.1, &secrets, self.policy, &self.ports).map_err(|e| chain(&e))?;
+        let built = Arc::new(Built { connector, described, at: now });
         self.built.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&built));
         Ok(Some(built))
     }

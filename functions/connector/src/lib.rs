@@ -13,9 +13,13 @@
 mod budget;
 mod deliver;
 mod error;
+mod files;
 mod handler;
+mod tokens;
 
 pub use budget::{SharedBudget, Sleep};
 pub use deliver::{Delivered, Delivery, Timing};
 pub use error::Error;
+pub use files::S3Buckets;
 pub use handler::init;
+pub use tokens::DeltalogTokens;

@@ -7,7 +7,7 @@ use driftless_config::Share;
 use driftless_deltalog::head::{self, DeliveredRun, Head, HistoryRef, ResidueRef, Swap};
 use driftless_deltalog::ledger::{Call, Reject, Run, RunResult, RunState};
 use driftless_history::{Against, FileMeta, Fold, Folded, HistoryFile, encode_delta, encode_residue};
-use driftless_model::{AckRow, KeyHash, Millis, Outcome, RowOutcome, Token, Usage};
+use driftless_model::{AckRow, KeyHash, Millis, Operation, Outcome, RowOutcome, Token, Usage};
 use driftless_runtime::tell_usage;
 use driftless_state::{SyncState, names};
 
@@ -36,7 +36,11 @@ impl Janitor {
             .chain(changeset.transfers.iter().flat_map(|t| [t.from, t.owner]))
             .collect();
         let a = state.a_rows(&named, &deltas, &run.config.fingerprint).await?;
-        let reports: Vec<CallReport<'_>> = calls.iter().map(|c| report(c, &changeset)).collect();
+        let mut reports: Vec<CallReport<'_>> = calls.iter().map(|c| report(c, &changeset)).collect();
+        if replaces(&calls) && calls.iter().any(was_claimed) {
+            // The list was cleared, or may have been: who was in it before and is not acknowledged now may be there or not.
+            reports.iter_mut().for_each(|report| report.maybe = true);
+        }
         let settlement = settle(&a, &reports, &changeset.transfers);
         let now = self.clock.now();
         for r in &settlement.rejected {
@@ -237,6 +241,16 @@ impl Janitor {
     pub(crate) fn in_time(&self, deadline: Millis) -> Result<(), Error> {
         if self.clock.now() < deadline { Ok(()) } else { Err(Error::Deadline) }
     }
+}
+
+/// The run replaces the whole list: every member of A is in one of its calls, to be sent again or to leave.
+fn replaces(calls: &[Call]) -> bool {
+    calls.iter().any(|call| call.session.is_some() || call.operation == Operation::Clear)
+}
+
+fn was_claimed(call: &Call) -> bool {
+    let looks = matches!(call.operation, Operation::Inspect | Operation::Prepare);
+    !looks && (call.outcome.is_some() || call.claim.is_some() || call.maybe || call.progress.is_some())
 }
 
 /// The ledger's word on one call. A call without an outcome that was claimed at some time may have been applied.

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use driftless_changeset::{BatchLimit, Net, PlannedRow, pack};
-use driftless_connector::Capabilities;
+use driftless_connector::{Capabilities, Limits, Replace};
 use driftless_delivery::{Message, Outgoing};
 use driftless_deltalog::ledger::{Call, Run};
-use driftless_model::{KeyHash, Millis, Operation, RunId};
+use driftless_model::{KeyHash, Millis, Operation, RunId, Session};
 use driftless_snapshot::Record;
+
+use crate::strategy::Way;
 
 /// A record whose payload is larger than one request of the destination may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,22 +22,14 @@ pub struct Oversized {
 }
 
 /// Rows in call order, each with the phase in which its call may be queued.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rows {
     /// The changeset's rows: removals, updates, adds; within an operation those of an earlier phase first.
     pub rows: Vec<PlannedRow>,
     phases: Vec<u8>,
+    way: Way,
     /// Refused by us, before sending.
     pub oversized: Vec<Oversized>,
-}
-
-/// How removals and sends follow each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sequence {
-    /// `delta`: everything at once, but sends that wait for a removal of the same record.
-    Together,
-    /// `full_then_remove`: first the whole list, then who left (US 2025/0265237, FIG. 2).
-    SendsFirst,
 }
 
 /// The JSON text around the records of a request, reserved out of its byte limit.
@@ -43,16 +37,11 @@ const ENVELOPE_BYTES: u64 = 512;
 
 /// Lays out the rows of a net change. `records` has the payload of every send.
 #[must_use]
-pub fn lay_out(
-    net: &Net,
-    mut records: BTreeMap<KeyHash, Record>,
-    capabilities: &Capabilities,
-    sequence: Sequence,
-) -> Rows {
+pub fn lay_out(net: &Net, mut records: BTreeMap<KeyHash, Record>, capabilities: &Capabilities, way: Way) -> Rows {
     let mut planned: Vec<(u8, u8, PlannedRow)> = Vec::new();
     let mut oversized = Vec::new();
     for r in &net.removals {
-        let phase = u8::from(sequence == Sequence::SendsFirst && !r.before_send) * 2;
+        let phase = u8::from(way == Way::FullThenRemove && !r.before_send) * 2;
         let row = PlannedRow {
             operation: Operation::Remove,
             key_hash: r.key_hash,
@@ -66,7 +55,7 @@ pub fn lay_out(
     }
     for s in &net.sends {
         let Some(record) = records.remove(&s.key_hash) else { continue };
-        let operation = supported(s.operation, capabilities);
+        let operation = if let Way::Replace(_) = way { Operation::Add } else { supported(s.operation, capabilities) };
         let row = PlannedRow {
             operation,
             key_hash: s.key_hash,
@@ -76,7 +65,7 @@ pub fn lay_out(
             remote_id: s.remote_id.clone(),
             fields: Some(serde_json::Value::Object(record.fields).to_string()),
         };
-        if limit(capabilities, operation).bytes.is_some_and(|most| size(&row) > most) {
+        if limit(capabilities, operation, way).bytes.is_some_and(|most| size(&row) > most) {
             oversized.push(Oversized { key_hash: s.key_hash, attr_hash: s.state.attr_hash });
             continue;
         }
@@ -86,7 +75,7 @@ pub fn lay_out(
     // Stable: key-hash order within an operation and phase. Sends that wait come last, so that the fewest calls wait.
     planned.sort_by_key(|(order, phase, _)| (*order, *phase));
     let (phases, rows) = planned.into_iter().map(|(_, phase, row)| (phase, row)).unzip();
-    Rows { rows, phases, oversized }
+    Rows { rows, phases, way, oversized }
 }
 
 /// A destination without an update of its own takes an add of what is there as one.
@@ -98,8 +87,12 @@ fn supported(operation: Operation, capabilities: &Capabilities) -> Operation {
     }
 }
 
-fn limit(capabilities: &Capabilities, operation: Operation) -> BatchLimit {
-    capabilities.limits(operation).map_or(BatchLimit { records: 1, bytes: None }, |l| BatchLimit {
+fn limit(capabilities: &Capabilities, operation: Operation, way: Way) -> BatchLimit {
+    let limits: Option<Limits> = match way {
+        Way::Replace(Replace::Session { limits, .. }) => Some(limits),
+        _ => capabilities.limits(operation),
+    };
+    limits.map_or(BatchLimit { records: 1, bytes: None }, |l| BatchLimit {
         records: l.records.get(),
         bytes: l.bytes.map(|b| b.get().saturating_sub(ENVELOPE_BYTES).max(1)),
     })
@@ -118,11 +111,15 @@ impl Rows {
     #[must_use]
     pub fn calls(&self, run: &RunId, capabilities: &Capabilities, opening: Option<Operation>) -> Vec<Call> {
         let mut calls: Vec<Call> = opening.map(|operation| call(run, 0, 0, operation, 0, 0)).into_iter().collect();
+        if let Way::Replace(replace) = self.way {
+            self.replacing(replace, run, capabilities, &mut calls);
+            return calls;
+        }
         let mut start = 0;
         while let Some(operation) = self.rows.get(start).map(|r| r.operation) {
             let same = self.rows.iter().skip(start).take_while(|r| r.operation == operation).count();
             let sizes: Vec<u64> = self.rows.iter().skip(start).take(same).map(size).collect();
-            for range in pack(&sizes, limit(capabilities, operation)) {
+            for range in pack(&sizes, limit(capabilities, operation, self.way)) {
                 let first = start + range.first;
                 let last = first + range.rows as usize;
                 let phase = self.phases.get(first..last).and_then(|p| p.iter().max()).copied().unwrap_or(0);
@@ -133,6 +130,54 @@ impl Rows {
         }
         calls
     }
+
+    /// The calls that replace the whole list. Who left is taken out by the replacement itself: these rows belong to the call that
+    /// clears, and are acknowledged with it. Where a session replaces, that call makes no request, and comes after the last part.
+    fn replacing(&self, replace: Replace, run: &RunId, capabilities: &Capabilities, calls: &mut Vec<Call>) {
+        let removals = self.rows.iter().take_while(|row| row.operation == Operation::Remove).count();
+        let sizes: Vec<u64> = self.rows.iter().skip(removals).map(size).collect();
+        let parts = pack(&sizes, limit(capabilities, Operation::Add, self.way));
+        let (opened, count) = (u8::from(!calls.is_empty()), parts.len());
+        let clear =
+            |phase: u8| call(run, 0, opened + phase, Operation::Clear, 0, u32::try_from(removals).unwrap_or(u32::MAX));
+        let mut replacing = Vec::with_capacity(count + 1);
+        if replace == Replace::ClearFirst {
+            replacing.push(clear(0));
+        }
+        let number = session_number(run);
+        for (index, range) in parts.iter().enumerate() {
+            let phase = match replace {
+                Replace::ClearFirst => 1,
+                Replace::ClearAfter => 0,
+                Replace::Session { .. } if index == 0 => 0,
+                Replace::Session { .. } if index + 1 == count => 2,
+                Replace::Session { .. } => 1,
+            };
+            let mut part = call(run, 0, opened + phase, Operation::Add, (removals + range.first) as u64, range.rows);
+            if let Replace::Session { .. } = replace {
+                let of = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+                part.session =
+                    Some(Session { number, part: of(index + 1), parts: of(count), records: sizes.len() as u64 });
+            }
+            replacing.push(part);
+        }
+        match replace {
+            Replace::ClearFirst => {}
+            Replace::ClearAfter => replacing.push(clear(1)),
+            Replace::Session { .. } if removals > 0 => replacing.push(clear(3)),
+            Replace::Session { .. } => {}
+        }
+        for call in replacing {
+            let number = u32::try_from(calls.len()).unwrap_or(u32::MAX);
+            calls.push(Call { number, ..call });
+        }
+    }
+}
+
+/// Names the session of a run at its destination: FNV-1a of the run's name, below 2^63.
+fn session_number(run: &RunId) -> u64 {
+    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    run.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, fold) >> 1
 }
 
 fn call(run: &RunId, number: u32, phase: u8, operation: Operation, first_row: u64, rows: u32) -> Call {

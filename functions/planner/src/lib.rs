@@ -15,6 +15,7 @@ mod handler;
 pub mod plan;
 mod preview;
 mod setting;
+pub mod strategy;
 
 pub use error::Error;
 pub use handler::{PlannerFunction, init};

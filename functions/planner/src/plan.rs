@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use driftless_changeset::{Changeset, Net, NetInput, Removal, net_changes, outlives_bulk};
-use driftless_config::Destination;
+use driftless_config::{Destination, Strategy};
 use driftless_connector::capabilities_of;
 use driftless_delivery::{Message, Outgoing, Queue, sending};
 use driftless_deltalog::Deltalog;
@@ -20,9 +20,10 @@ use driftless_runtime::chain;
 use driftless_snapshot::{HashKey, Limits, Record, Source, ViewSpec};
 use driftless_state::{SyncState, Touched, documents, names};
 
-use crate::calls::{Rows, Sequence, lay_out, messages};
+use crate::calls::{Rows, lay_out, messages};
 use crate::error::Error;
-use crate::setting::{Setting, first_call, mode, sequence, strategy_of};
+use crate::setting::{Setting, first_call, mode};
+use crate::strategy::{Alternative, Amounts, Way, alternatives, choose};
 
 /// What a plan needs.
 pub struct Planner {
@@ -93,6 +94,10 @@ const DAY_MS: i64 = 86_400_000;
 
 /// What planning decided, before anything is written.
 pub(crate) struct Decision {
+    pub(crate) way: Way,
+    /// The strategy, and why.
+    pub(crate) strategy: String,
+    pub(crate) alternatives: Vec<Alternative>,
     pub(crate) net: Net,
     pub(crate) a_size: u64,
     pub(crate) run_hold: Option<(BTreeSet<KeyHash>, String)>,
@@ -191,7 +196,16 @@ impl Planner {
             }
             Err(e) => return Err(e),
         };
-        let rows = lay_out(&decision.net, records, &setting.capabilities, sequence(setting.config.strategy));
+        let mut decision = decision;
+        let mut rows = lay_out(&decision.net, records, &setting.capabilities, decision.way);
+        if !rows.oversized.is_empty() && matches!(decision.way, Way::Replace(_)) {
+            // Who cannot be sent would be dropped although A has an older state of them: the list is not replaced.
+            decision.way = Way::FullThenRemove;
+            decision.strategy =
+                "full_then_remove, not replace: some records are larger than a request may be".to_owned();
+            let records = self.payloads(head, setting, &decision.net).await?;
+            rows = lay_out(&decision.net, records, &setting.capabilities, decision.way);
+        }
         let now = self.clock.now();
         let id = RunId::new(format!("r{}-{}", head.incarnation, self.tokens.token()));
         for o in &rows.oversized {
@@ -240,7 +254,7 @@ impl Planner {
             phases: calls.iter().map(|c| c.phase).max().unwrap_or(0) + 1,
             phase: calls.iter().map(|c| c.phase).min().unwrap_or(0),
             counts: counts(&decision.net, rows),
-            strategy: strategy_of(setting.config.strategy).to_owned(),
+            strategy: decision.strategy.clone(),
             cause: request.cause.clone(),
             state: RunState::Open,
             parkings: 0,
@@ -312,18 +326,37 @@ impl Planner {
         Ok(driftless_snapshot::records(source, &spec, &self.hash_key, &wanted).await?)
     }
 
-    /// D against A, under holds, horizon, quarantine and the guards of the run.
+    /// What differs, and how it is made equal. Where nothing differs a list is not replaced.
     pub(crate) async fn decide(
         &self,
         head: &Head,
         setting: &Setting,
         state: &SyncState<'_>,
     ) -> Result<Decision, Error> {
+        let full = setting.config.strategy == Strategy::FullThenRemove;
+        let mut decision = self.decide_for(head, setting, state, full).await?;
+        let amounts = Amounts::of(&decision.net, decision.a_size);
+        decision.alternatives = alternatives(&amounts, setting.config.mode, &setting.capabilities);
+        let (way, strategy) = choose(setting.config.strategy, &decision.alternatives);
+        if way.sends_all() && !full && !decision.net.is_empty() {
+            decision.net = self.decide_for(head, setting, state, true).await?.net;
+        }
+        Ok(Decision { way, strategy, ..decision })
+    }
+
+    /// D against A, under holds, horizon, quarantine and the guards of the run. With `full` members that do not differ are sent too.
+    async fn decide_for(
+        &self,
+        head: &Head,
+        setting: &Setting,
+        state: &SyncState<'_>,
+        full: bool,
+    ) -> Result<Decision, Error> {
         let deltas = state.deltas().await?;
         let a_size = state.list_size(&deltas).await?;
         let now = self.clock.now();
         let Touched { states, updated_at } = state.differences(&deltas, &head.config.fingerprint).await?;
-        let resend = self.resend(head, setting, state, &deltas, &states, now).await?;
+        let resend = self.resend(head, setting, state, &deltas, &states, full).await?;
         let keys: BTreeSet<KeyHash> = states.keys().chain(resend.keys()).copied().collect();
         let a: BTreeMap<KeyHash, AckRow> = state.a_rows(&keys, &deltas, &head.config.fingerprint).await?;
         let horizon = setting.config.horizon.map(|h| now.plus(-h.as_millis()));
@@ -376,11 +409,12 @@ impl Planner {
         let pending: BTreeSet<KeyHash> = net.held.iter().copied().chain(removed(&net)).collect();
         let over = head.holds.iter().filter(|(n, _)| holds.get(n).is_some_and(|keys| keys.is_disjoint(&pending)));
         let over = over.map(|(n, h)| (*n, h.object.clone())).collect();
-        Ok(Decision { net, a_size, run_hold, over })
+        let (way, strategy) = (Way::Delta, String::new());
+        Ok(Decision { way, strategy, alternatives: Vec::new(), net, a_size, run_hold, over })
     }
 
-    /// Members of D that are sent although nothing differs: all of them for `full_then_remove`, what was delivered lately while
-    /// the buffer lasts.
+    /// Members of D that are sent although nothing differs: all of them where the whole list is sent, what was delivered lately
+    /// while the buffer lasts.
     async fn resend(
         &self,
         head: &Head,
@@ -388,14 +422,13 @@ impl Planner {
         state: &SyncState<'_>,
         deltas: &BTreeMap<KeyHash, Option<AckRow>>,
         states: &driftless_changeset::States,
-        now: Millis,
+        full: bool,
     ) -> Result<BTreeMap<KeyHash, RecordState>, Error> {
-        let full = sequence(setting.config.strategy) == Sequence::SendsFirst;
         let buffer = setting.config.buffer;
         if (!full && buffer.is_zero()) || !state.made_under(&head.config.fingerprint) {
             return Ok(BTreeMap::new());
         }
-        let since = now.plus(-buffer.as_millis());
+        let since = self.clock.now().plus(-buffer.as_millis());
         let rows = state.all_rows(deltas).await?;
         let again = rows.into_iter().filter(|(_, r)| full || r.last_sent_at.is_some_and(|at| at >= since));
         Ok(again

@@ -7,7 +7,8 @@ use driftless_state::SyncState;
 use crate::calls::lay_out;
 use crate::error::Error;
 use crate::plan::{Planner, counts, removed};
-use crate::setting::{first_call, sequence, strategy_of};
+use crate::setting::first_call;
+use crate::strategy::Alternative;
 
 /// What `driftless plan` shows.
 #[derive(Clone, Debug)]
@@ -22,8 +23,12 @@ pub struct Preview {
     pub held: Option<String>,
     /// Members of the list.
     pub list: u64,
-    /// The strategy.
+    /// The strategy, and why.
     pub strategy: String,
+    /// What the destination could be asked for.
+    pub alternatives: Vec<Alternative>,
+    /// What one call costs at the destination, in nano-dollars, where that is known.
+    pub price_per_call: Option<u64>,
     /// The destination's rate budget.
     pub rate: Option<driftless_config::destination::Rate>,
 }
@@ -41,15 +46,16 @@ impl Planner {
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &head);
         let decision = self.decide(&head, &setting, &state).await?;
         let records = self.payloads(&head, &setting, &decision.net).await?;
-        let sequence = sequence(setting.config.strategy);
-        let rows = lay_out(&decision.net, records, &setting.capabilities, sequence);
+        let rows = lay_out(&decision.net, records, &setting.capabilities, decision.way);
         let calls = rows.calls(&RunId::new("preview"), &setting.capabilities, first_call(&head, &setting));
         Ok(Some(Preview {
             counts: counts(&decision.net, &rows),
             sample: decision.net.sends.iter().map(|s| s.key_hash).chain(removed(&decision.net)).take(10).collect(),
             held: decision.run_hold.map(|(_, reason)| reason),
             list: decision.a_size,
-            strategy: strategy_of(setting.config.strategy).to_owned(),
+            strategy: decision.strategy,
+            alternatives: decision.alternatives,
+            price_per_call: setting.capabilities.price_per_call,
             rate: setting.capabilities.rate,
             calls,
         }))

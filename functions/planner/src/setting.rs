@@ -1,12 +1,10 @@
 //! What a sync and its destination say of how to plan.
 
-use driftless_config::{FirstSync, Mode, Strategy, Sync};
+use driftless_config::{FirstSync, Mode, Sync};
 use driftless_connector::Capabilities;
 use driftless_deltalog::head::Head;
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_model::Operation;
-
-use crate::calls::Sequence;
 
 /// The configuration that a run is planned under.
 pub(crate) struct Setting {
@@ -25,21 +23,6 @@ pub(crate) fn first_call(head: &Head, setting: &Setting) -> Option<Operation> {
         () if refuses => Some(Operation::Inspect),
         () if setting.capabilities.creates_list => Some(Operation::Prepare),
         () => None,
-    }
-}
-
-pub(crate) const fn sequence(strategy: Strategy) -> Sequence {
-    match strategy {
-        Strategy::FullThenRemove => Sequence::SendsFirst,
-        _ => Sequence::Together,
-    }
-}
-
-/// `auto` is `delta`: it never needs more calls or records than sending the whole list, and never empties it.
-pub(crate) const fn strategy_of(strategy: Strategy) -> &'static str {
-    match strategy {
-        Strategy::FullThenRemove => "full_then_remove",
-        _ => "delta",
     }
 }
 

@@ -1,6 +1,6 @@
 //! The pure core over random histories of one list: snapshots, runs that get only half-way, lost answers, rejections,
 //! shared and changing identifiers, holds, erasures, new configurations, commits with and without a fold, bulk versions at random
-//! thresholds and compactions.
+//! thresholds and compactions; of records that a key identifies, and of rows that only their content does.
 //!
 //! Checked at every step: DL-2, DL-3, DL-4, DL-5, DL-8, DL-10. Once faults stop: DL-1 and DL-6. Nothing of an older plan
 //! follows a newer one (DL-7), because D is the newest snapshot's after every commit, whenever it comes.
@@ -43,7 +43,40 @@ fn value(field: &str, record: u128, choice: u8) -> Option<Identifier> {
     Some(Identifier::new(field, value))
 }
 
-fn records(rows: &[Option<(u8, u8, u8)>]) -> Records {
+/// What tells the records of a history apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Identity {
+    Key,
+    /// Their content, and a number for equal ones, which share their identifiers.
+    Content,
+    /// The same, and the destination tells equal ones apart too.
+    ContentAndNumber,
+}
+
+fn records(identity: Identity, rows: &[Option<(u8, u8, u8)>]) -> Records {
+    if identity == Identity::Key { keyed(rows) } else { keyless(identity, rows) }
+}
+
+fn keyless(identity: Identity, rows: &[Option<(u8, u8, u8)>]) -> Records {
+    let mut out = Records::new();
+    for (attr, email, _) in rows.iter().flatten() {
+        // Few contents, so that rows are equal.
+        let email = email % 2;
+        let content = u128::from(attr + 2 * email);
+        let numbers = (0..8).map(|number| KeyHash(content * 8 + number));
+        let Some(key) = numbers.into_iter().find(|key| !out.contains_key(key)) else { continue };
+        let identifier = match identity {
+            Identity::ContentAndNumber => Some(Identifier::new("row", key.0.to_string())),
+            _ => value("email", content, 1 + email),
+        };
+        let attr_hash = AttrHash(u64::from(*attr) + 2 * u64::from(email) + 1);
+        let key_text = RecordKey::new(format!("k{}", key.0));
+        out.insert(key, RecordState { key: key_text, attr_hash, identifiers: identifier.into_iter().collect() });
+    }
+    out
+}
+
+fn keyed(rows: &[Option<(u8, u8, u8)>]) -> Records {
     let mut out = Records::new();
     for (k, row) in (0u128..).zip(rows) {
         let Some((attr, email, phone)) = row else { continue };
@@ -88,15 +121,18 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn run((bulk, steps): &(Option<usize>, Vec<Step>)) -> World {
+fn run((identity, bulk, steps): &History) -> World {
     let mut w = World::with_bulk(*bulk);
     for s in steps {
         match s {
-            Step::Upload(rows) => w.upload(records(rows)),
+            Step::Upload(rows) => w.upload(records(*identity, rows)),
             Step::Plan => w.plan(),
             Step::Attempt(n, f) => w.attempt(*n, *f),
             Step::Commit { lazily } => w.commit(*lazily),
-            Step::Refuse(k, c) => w.destination.refuses.extend(value("email", u128::from(*k), *c)),
+            Step::Refuse(k, c) => {
+                w.destination.refuses.extend(value("email", u128::from(*k), *c));
+                w.destination.refuses.insert(Identifier::new("row", (k * c).to_string()));
+            }
             Step::Accept => w.destination.refuses.clear(),
             Step::Approve => w.approve(),
             Step::Release => w.release(),
@@ -109,10 +145,17 @@ fn run((bulk, steps): &(Option<usize>, Vec<Step>)) -> World {
     w
 }
 
+type History = (Identity, Option<usize>, Vec<Step>);
+
 /// With the number of changes beyond which a version is a bulk version: never, always, or somewhere between.
-fn histories() -> impl Strategy<Value = (Option<usize>, Vec<Step>)> {
+fn histories() -> impl Strategy<Value = History> {
+    let identity = prop_oneof![
+        4 => Just(Identity::Key),
+        1 => Just(Identity::Content),
+        1 => Just(Identity::ContentAndNumber),
+    ];
     let bulk = prop_oneof![2 => Just(None), 1 => Just(Some(0)), 3 => (1usize..8).prop_map(Some)];
-    (bulk, prop::collection::vec(step(), 1..60))
+    (identity, bulk, prop::collection::vec(step(), 1..60))
 }
 
 fn config(cases: u32) -> ProptestConfig {
@@ -120,7 +163,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(20_000))]
+    #![proptest_config(config(30_000))]
 
     #[test]
     fn every_history_converges_and_keeps_the_invariants_on_its_way(history in histories()) {

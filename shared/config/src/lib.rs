@@ -37,7 +37,7 @@ pub use secret_ref::{InvalidSecretRef, SecretRef};
 pub use source::{parse_destination, parse_sync};
 pub use sync::{
     ClockSchedule, FieldMapping, FirstSync, Guards, InvalidCron, InvalidSchedule, KeyColumns, KeyColumnsError, Mapping,
-    Mode, Needs, Normalize, OnChange, Prefer, PreferOrder, RECIPE_VERSION, RateUnit, Schedule, ScheduleExpression,
-    Selection, Strategy, Sync, TimeZoneName, UnknownTimeZone, VendorHash,
+    Mode, Needs, Normalize, OnChange, Prefer, PreferOrder, RECIPE_VERSION, RECORD_KEY, RateUnit, Schedule,
+    ScheduleExpression, Selection, Strategy, Sync, TimeZoneName, UnknownTimeZone, VendorHash,
 };
 pub use value::{HumanDuration, InvalidDuration, InvalidShare, Limit, Share, ShareAtLeast};

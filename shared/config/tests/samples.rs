@@ -44,7 +44,7 @@ fn refused<T>(file: &Path, result: Result<T, Vec<Problem>>) {
 #[test]
 fn good_samples_load_without_a_problem_and_read_back_from_json() {
     let project = good();
-    assert_eq!((project.syncs.len(), project.destinations.len()), (4, 2));
+    assert_eq!((project.syncs.len(), project.destinations.len()), (5, 2));
     for (name, sync) in &project.syncs {
         let json = serde_json::to_string(sync).expect("serialises");
         assert_eq!(&serde_json::from_str::<Sync>(&json).expect("reads back"), sync, "{name}");
@@ -84,6 +84,14 @@ fn what_is_written_is_read() {
     let ids: Vec<_> = ids.iter().map(driftless_model::RecordKey::as_str).collect();
     assert_eq!(ids, [r#"["acme","1"]"#, r#"["acme","2"]"#, r#"["zenith","1"]"#]);
     assert_eq!(project.settings.region.as_deref(), Some("eu-central-1"));
+}
+
+#[test]
+fn content_identifies_the_records_of_an_empty_key() {
+    let sync = &good().syncs[&"observations".parse().expect("a name")];
+    assert!(sync.key.is_content());
+    let identifiers: Vec<_> = sync.mapping.identifiers().map(|f| f.column.as_str()).collect();
+    assert_eq!(identifiers, [driftless_config::RECORD_KEY], "the field of the key is the identifier");
 }
 
 #[test]

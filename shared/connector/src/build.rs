@@ -1,6 +1,8 @@
-use driftless_config::Destination;
+use driftless_config::{Destination, SecretRef};
 
-use crate::{Capabilities, Connector, HttpPolicy, MissingSecret, Secrets, recipe, rest, scim};
+use crate::{
+    Capabilities, Connector, HttpPolicy, MissingSecret, Ports, Secrets, file, hubspot, recipe, rest, scim, webhook,
+};
 
 /// Why a destination cannot be used as it is configured. Every variant is for a person to mend.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,20 @@ pub enum BuildError {
     /// A secret is missing.
     #[error(transparent)]
     Secret(#[from] MissingSecret),
+    /// A secret that is there and is not what it should be.
+    #[error("secret {reference} {what}")]
+    SecretForm {
+        /// Which.
+        reference: SecretRef,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Whoever builds the connector has not given it what this kind needs.
+    #[error("this destination needs {what}, which is not there")]
+    Port {
+        /// What is needed.
+        what: &'static str,
+    },
     /// The HTTP client cannot be made.
     #[error("the HTTP client cannot be made")]
     Client {
@@ -52,12 +68,23 @@ pub enum BuildError {
     },
 }
 
-/// The connector for one list of a destination. `list` is the list's name there, as the sync gives it. No I/O happens.
+/// The connector for one list of a destination that needs no [`Ports`].
 pub fn build(
     config: &Destination,
     list: &str,
     secrets: &dyn Secrets,
     policy: HttpPolicy,
+) -> Result<Box<dyn Connector>, BuildError> {
+    build_with(config, list, secrets, policy, &Ports::default())
+}
+
+/// The connector for one list of a destination. `list` is the list's name there, as the sync gives it. No I/O happens.
+pub fn build_with(
+    config: &Destination,
+    list: &str,
+    secrets: &dyn Secrets,
+    policy: HttpPolicy,
+    ports: &Ports,
 ) -> Result<Box<dyn Connector>, BuildError> {
     if let Some(flaw) = config.flaws().into_iter().next() {
         return Err(BuildError::Flaw { key: flaw.key, message: flaw.message, remedy: flaw.remedy });
@@ -66,6 +93,9 @@ pub fn build(
         // One line per kind.
         Destination::Rest(config) => Box::new(rest::Rest::new(config, list, secrets, policy)?),
         Destination::Scim(config) => Box::new(scim::Scim::new(config, list, secrets, policy)?),
+        Destination::File(config) => Box::new(file::FileDrop::new(config, list, ports)?),
+        Destination::Hubspot(config) => Box::new(hubspot::Hubspot::new(config, list, secrets, policy)?),
+        Destination::Webhook(config) => Box::new(webhook::Webhook::new(config, list, secrets, policy, ports)?),
         Destination::Recipe(config) => Box::new(recipe::build(config, list, secrets, policy)?),
     })
 }
@@ -77,6 +107,9 @@ pub fn capabilities_of(config: &Destination) -> Capabilities {
         // One line per kind.
         Destination::Rest(config) => rest::capabilities(config),
         Destination::Scim(config) => scim::capabilities(config),
+        Destination::File(config) => file::capabilities(config),
+        Destination::Hubspot(config) => hubspot::capabilities(config),
+        Destination::Webhook(config) => webhook::capabilities(config),
         Destination::Recipe(config) => recipe::capabilities(config),
     }
 }

@@ -36,22 +36,30 @@ mod capability;
 pub mod conformance;
 mod contract;
 mod drive;
+mod file;
 mod http;
+mod hubspot;
 mod outcomes;
 mod pacer;
+mod ports;
 mod reason;
 mod recipe;
 mod rest;
 mod scim;
 mod secrets;
+mod token;
+mod webhook;
 
-pub use build::{BuildError, build, capabilities_of};
+pub use build::{BuildError, build, build_with, capabilities_of};
 pub use capability::{Acknowledges, Capabilities, Limits, Replace};
 pub use contract::{
     Answer, Answered, Batch, CheckStep, Connector, Failure, Gate, ListState, Member, NoSlot, Open, OutRow, Page,
 };
 pub use driftless_model::{InFlight, RemoteJob as Job, Session};
 pub use drive::{Driven, Forget, Jobs, KeepJobs, Kept, NotKept, Stop, Work, drive};
+pub use file::{Buckets, FileTrouble, Files, OnlyIf, StoredFile};
 pub use http::HttpPolicy;
 pub use pacer::{Pacer, PacerError};
+pub use ports::Ports;
 pub use secrets::{FetchedSecrets, MissingSecret, Secrets};
+pub use token::{LocalTokens, TokenClaim, TokenItem, TokenSharing, TokenStore, TokenStoreError};

@@ -14,7 +14,7 @@ use driftless_config::{
     parse_destination,
 };
 use driftless_connector::{
-    Acknowledges, Capabilities, HttpPolicy, Limits, MissingSecret, Replace, Secrets, build, capabilities_of,
+    Acknowledges, BuildError, Capabilities, HttpPolicy, Limits, MissingSecret, Replace, Secrets, build, capabilities_of,
 };
 use serde::Deserialize;
 
@@ -322,8 +322,10 @@ fn every_kind_has_an_entry() {
 fn every_configuration_that_is_shown_is_one_that_validate_accepts() {
     for shown in shown() {
         let destination = read(&shown);
-        if let Err(error) = build(&destination, "list", &Any, HttpPolicy::default()) {
-            panic!("{}: {error}", shown.name);
+        // What a kind needs of its surroundings is there when it is deployed.
+        match build(&destination, "list", &Any, HttpPolicy::default()) {
+            Ok(_) | Err(BuildError::Port { .. }) => {}
+            Err(error) => panic!("{}: {error}", shown.name),
         }
         assert_eq!(destination.flaws(), Vec::new(), "{}", shown.name);
     }

@@ -5,10 +5,10 @@
 
 mod support;
 
-use std::{collections::BTreeSet, process::Stdio};
+use std::{collections::BTreeSet, process::Stdio, time::Duration};
 
-use driftless_connector::{Connector, Driven, ListState, OutRow, Stop};
-use driftless_model::{Identifier, Operation, Outcome};
+use driftless_connector::{Answered, Batch, Connector, Driven, ListState, Open, OutRow, Replace, Stop};
+use driftless_model::{Identifier, Millis, Operation, Outcome};
 use serde_json::{Map, Value, json};
 use support::{Does, Server, connector, deliver, letters, row, rows};
 use tokio::{
@@ -134,6 +134,43 @@ async fn the_group_is_made_once_before_anybody_is_added_and_never_by_adding() {
     server.connector(GROUP).await;
     server.connector(GROUP).await;
     assert_eq!(letters(&deliver(&*unprepared, Operation::Add, &rows(1)).await), "D", "one group, whoever made it");
+}
+
+#[tokio::test]
+async fn a_group_is_cleared_at_once_and_new_groups_are_made_and_retired() {
+    let Some(server) = Independent::start().await else { return };
+    let connector = server.connector("group: {create: true, supports_replace: true}").await;
+    assert_eq!(connector.capabilities().replace, Some(Replace::ClearFirst));
+    deliver(&*connector, Operation::Add, &rows(30)).await;
+    let batch = Batch {
+        operation: Operation::Clear,
+        rows: &[],
+        idempotency_key: "clear",
+        session: None,
+        timeout: Duration::from_secs(30),
+        gate: &Open,
+    };
+    for _ in 0..2 {
+        assert_eq!(connector.clear(Millis(0), &batch).await.is, Answered::Rows(Vec::new()), "twice is once");
+        assert_eq!(members(&*connector).await, emails([]));
+    }
+    assert_eq!(letters(&deliver(&*connector, Operation::Add, &rows(3)).await), "DDD");
+
+    for _ in 0..2 {
+        assert_eq!(connector.create_list("news 2").await, Ok("news 2".into()), "the one that is there is taken");
+    }
+    let second = support::connector(&scim(&server.url, ""), "news 2");
+    assert_eq!(letters(&deliver(&*second, Operation::Add, &rows(2)).await), "DD");
+    for _ in 0..2 {
+        connector.retire_list("news").await.unwrap();
+    }
+    assert_eq!(members(&*second).await, emails(0..2), "users stay when a group of theirs goes");
+    let driven = deliver(&*connector, Operation::Add, &rows(1)).await;
+    assert_eq!(driven.stop, Some(Stop::Fatal { reason: "the group is gone".into() }));
+    let by_id = support::connector(&scim(&server.url, "group: {by: id}"), "none");
+    let id = by_id.create_list("news 3").await.unwrap();
+    assert_eq!(by_id.create_list("news 3").await, Ok(id.clone()));
+    by_id.retire_list(&id).await.unwrap();
 }
 
 #[tokio::test]

@@ -92,6 +92,7 @@ pub async fn all(store: &dyn Deltalog) {
     destinations_are_registered_by_name(store).await;
     version_records_are_listed_newest_first(store).await;
     refused_input_is_kept_by_subject(store).await;
+    a_shared_token_changes_hands_one_at_a_time(store).await;
     slots_of_a_rate_budget_are_apart(store).await;
     slots_reserved_at_the_same_time_differ(store).await;
 

@@ -35,7 +35,7 @@ use crate::head::{
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
-use crate::registry::{DestinationEntry, SyncEntry};
+use crate::registry::{DestinationEntry, SharedToken, SyncEntry};
 use crate::{Deltalog, Result};
 
 pub(crate) use usage::head_units;
@@ -302,6 +302,19 @@ impl Deltalog for DynamoDeltalog {
 
     async fn reserve_slot(&self, destination: &DestinationId, now: Millis, interval_ms: i64) -> Result<Millis> {
         self.next_slot(destination, now, interval_ms).await
+    }
+
+    async fn shared_token(&self, destination: &DestinationId) -> Result<Option<SharedToken>> {
+        self.read_shared_token(destination).await
+    }
+
+    async fn put_shared_token(
+        &self,
+        destination: &DestinationId,
+        expected: Option<u64>,
+        token: &SharedToken,
+    ) -> Result<Swap> {
+        self.write_shared_token(destination, expected, token).await
     }
 
     fn charge(&self, head: &Head, usage: Usage, at: Millis) {

@@ -14,7 +14,7 @@ use crate::head::{
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run, transition as ledger};
-use crate::registry::{DestinationEntry, SyncEntry};
+use crate::registry::{DestinationEntry, SharedToken, SyncEntry};
 use crate::{Deltalog, Error, Result};
 
 /// The deltalog in memory: one table behind one lock, so that every method is one atomic step. No clock and no runtime: its
@@ -39,6 +39,7 @@ struct Table {
     attempts: BTreeMap<LogPartition, Millis>,
     tombstones: BTreeMap<DatasetId, BTreeSet<KeyHash>>,
     next_slot: BTreeMap<DestinationId, Millis>,
+    shared_tokens: BTreeMap<DestinationId, SharedToken>,
     charges: BTreeMap<SyncId, (Month, Usage)>,
 }
 
@@ -438,6 +439,28 @@ impl Deltalog for MemoryDeltalog {
         let slot = (*next).max(now);
         *next = slot.plus(interval_ms);
         Ok(slot)
+    }
+
+    async fn shared_token(&self, destination: &DestinationId) -> Result<Option<SharedToken>> {
+        Ok(self.lock().shared_tokens.get(destination).cloned())
+    }
+
+    async fn put_shared_token(
+        &self,
+        destination: &DestinationId,
+        expected: Option<u64>,
+        token: &SharedToken,
+    ) -> Result<Swap> {
+        let mut t = self.lock();
+        let there = t.shared_tokens.get(destination);
+        if there == Some(token) {
+            return Ok(Swap::Done);
+        }
+        if there.map(|there| there.revision) != expected {
+            return Ok(Swap::Lost);
+        }
+        t.shared_tokens.insert(destination.clone(), token.clone());
+        Ok(Swap::Done)
     }
 
     fn charge(&self, head: &Head, usage: Usage, at: Millis) {

@@ -15,7 +15,7 @@ use crate::head::{
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
-use crate::registry::{DestinationEntry, SyncEntry};
+use crate::registry::{DestinationEntry, SharedToken, SyncEntry};
 use crate::{Deltalog, Result};
 
 /// Counts on a meter what the table would bill for what is asked of a store in memory: the sizes of heads, log items, runs and
@@ -153,6 +153,10 @@ metered! {
         fn tick_claimed(sync: &SyncId, tick: &str) -> bool, |_: &bool| reads(0);
         fn tombstones(dataset: &DatasetId) -> BTreeSet<KeyHash>, |a: &BTreeSet<KeyHash>| reads(a.len() * 128);
         fn reserve_slot(destination: &DestinationId, now: Millis, interval_ms: i64) -> Millis, one;
+        fn shared_token(destination: &DestinationId) -> Option<SharedToken>,
+            |a: &Option<SharedToken>| reads(a.as_ref().map_or(0, |token| token.document.len()));
+        fn put_shared_token(destination: &DestinationId, expected: Option<u64>, token: &SharedToken) -> Swap,
+            |_: &Swap| writes(write_units(token.document.len() + 64));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::head::{
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run, RunState};
-use crate::registry::{DestinationEntry, SyncEntry};
+use crate::registry::{DestinationEntry, SharedToken, SyncEntry};
 
 /// The state of every sync. Each method is one conditional step of the protocol; a crash may come before or after it.
 ///
@@ -195,6 +195,18 @@ pub trait Deltalog: Send + Sync {
     /// Reserves the next free slot of a destination's rate budget and returns its time: slots are `interval_ms` apart,
     /// never before `now`. A generic cell rate without bursts, so the phase of the destination's own window is no matter.
     async fn reserve_slot(&self, destination: &DestinationId, now: Millis, interval_ms: i64) -> Result<Millis>;
+
+    // ---- shared tokens
+
+    /// The token that the workers of a destination share.
+    async fn shared_token(&self, destination: &DestinationId) -> Result<Option<SharedToken>>;
+    /// Replaces it. Condition: its revision is `expected` (`None`: there is none). Success if it is this very one already.
+    async fn put_shared_token(
+        &self,
+        destination: &DestinationId,
+        expected: Option<u64>,
+        token: &SharedToken,
+    ) -> Result<Swap>;
 
     // ---- usage
 

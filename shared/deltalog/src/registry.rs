@@ -1,4 +1,6 @@
-//! What `apply` registered.
+//! What `apply` registered, and what belongs to a destination beside it.
+
+use core::fmt;
 
 use driftless_model::{DatasetId, DestinationId, Millis, SyncId};
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,21 @@ pub struct SyncEntry {
     pub applied_at: Millis,
     /// Changes with every write; the condition of the next one.
     pub revision: u64,
+}
+
+/// The token that the workers of a destination share. What the document means is known to who writes it; it is sealed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SharedToken {
+    /// Counts every write; the condition of the next one.
+    pub revision: u64,
+    /// The token, sealed, and who is fetching the next one.
+    pub document: String,
+}
+
+impl fmt::Debug for SharedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedToken").field("revision", &self.revision).finish_non_exhaustive()
+    }
 }
 
 /// What `apply` registered of a destination.

@@ -17,7 +17,7 @@ use crate::{Error, Listed, ObjectMeta, Objects, Parts, Result, Written};
 /// How often a create-once write is tried again after `409 ConditionalRequestConflict`, which S3 answers while another
 /// write or a delete of the same key is in progress and which says nothing about the condition
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>, read 2026-07).
-const CONFLICT_RETRIES: usize = 5;
+pub(crate) const CONFLICT_RETRIES: usize = 5;
 
 /// Bytes that are sent at a time of an object that comes in parts. S3 takes 10,000 parts of at least 5 MiB, the last one excepted
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>, read 2026-07): objects up to 80 GB.
@@ -118,7 +118,7 @@ fn not_found(key: &str, version: Option<&str>) -> Error {
     Error::NotFound { key: key.to_owned(), version: version.unwrap_or("latest").to_owned() }
 }
 
-async fn whole(body: ByteStream) -> Result<Bytes> {
+pub(crate) async fn whole(body: ByteStream) -> Result<Bytes> {
     match body.collect().await {
         Ok(bytes) => Ok(bytes.into_bytes()),
         Err(error) => Err(Error::Unavailable { operation: "GetObject", source: texts(&error).into() }),
@@ -126,7 +126,7 @@ async fn whole(body: ByteStream) -> Result<Bytes> {
 }
 
 /// The texts of an error and its sources. The error itself is not kept: its debug form may hold content.
-fn texts(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn texts(error: &(dyn std::error::Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |e| e.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
@@ -144,7 +144,7 @@ fn size(bytes: Option<i64>) -> u64 {
     bytes.and_then(|b| u64::try_from(b).ok()).unwrap_or_default()
 }
 
-fn etag(quoted: Option<&str>) -> String {
+pub(crate) fn etag(quoted: Option<&str>) -> String {
     quoted.unwrap_or_default().trim_matches('"').to_owned()
 }
 
@@ -276,4 +276,4 @@ impl Objects for S3Objects {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -41,10 +41,22 @@ impl HashKey {
     pub(crate) fn text_hash(&self, key: &str) -> KeyHash {
         KeyHash(Sip::<2, 4>::new(&self.for_keys).hash128(key.as_bytes()))
     }
+
+    /// What tells rows without a key apart, of the two sums of their values.
+    #[inline]
+    pub(crate) fn content(&self, sum: u128, twin: u128) -> u128 {
+        let mut sums = [0; 32];
+        sums[..16].copy_from_slice(&sum.to_le_bytes());
+        sums[16..].copy_from_slice(&twin.to_le_bytes());
+        Sip::<2, 4>::new(&self.for_keys).hash128(&sums)
+    }
 }
 
 /// Words of a value that are summed as they are. Of a longer value its hash is.
 const DIRECT: usize = 32;
+
+/// No name is encoded so: it tells the twin from the first.
+const TWIN: u64 = 1;
 
 /// Hashes records of one mapping (`docs/hash-recipe.md`): every value is a sum of its words, each times a secret number of its
 /// place; a record is the hash of the sum of its values. Sums of columns can be added up column by column, which is
@@ -64,7 +76,15 @@ pub(crate) struct FieldHasher {
 impl RecordHasher {
     /// `fields` in the order of their names.
     pub(crate) fn new<'a>(key: &HashKey, fields: impl Iterator<Item = &'a str>) -> Self {
-        let mut names = vec![u64::from(RECIPE_VERSION)];
+        Self::of(vec![u64::from(RECIPE_VERSION)], key, fields)
+    }
+
+    /// Another hasher of the same records. One sum tells two records apart, but not all of many millions from each other; two do.
+    pub(crate) fn twin<'a>(key: &HashKey, fields: impl Iterator<Item = &'a str>) -> Self {
+        Self::of(vec![u64::from(RECIPE_VERSION), TWIN], key, fields)
+    }
+
+    fn of<'a>(mut names: Vec<u64>, key: &HashKey, fields: impl Iterator<Item = &'a str>) -> Self {
         let mut count = 0_u64;
         for field in fields {
             text_encoding(field, &mut names);

@@ -35,7 +35,7 @@ pub(crate) struct Bound<'s> {
 pub(crate) fn plan<'s>(spec: &'s ViewSpec, schema: &Schema) -> Result<Planned<'s>, ViewError> {
     let outputs = Planner::new(schema)?.select(&spec.selection)?;
     let key = spec.key.columns().iter().map(|c| outputs.get(c, || Use::Key).cloned()).collect::<Result<Vec<_>, _>>()?;
-    let fields = spec.mapping.fields().iter();
+    let fields = spec.column_fields();
     let fields = fields
         .map(|f| Ok((f, outputs.get(&f.column, || Use::Field(f.field.clone()))?.clone())))
         .collect::<Result<Vec<_>, ViewError>>()?;
@@ -56,7 +56,9 @@ impl<'s> Planned<'s> {
 
     /// Reads the key and the identifiers only, of rows that are known to be selected.
     pub(crate) fn only_identity(mut self) -> Self {
-        self.fields.retain(|(field, _)| field.identifier);
+        if !self.spec.key.is_content() {
+            self.fields.retain(|(field, _)| field.identifier);
+        }
         (self.condition, self.prefer) = (None, None);
         self.with_columns()
     }
@@ -153,5 +155,8 @@ pub fn check_view(spec: &ViewSpec, schema: &Schema) -> Result<(), ViewError> {
 pub fn selected_schema(spec: &ViewSpec, schema: &Schema) -> Result<Schema, ViewError> {
     let bound = plan(spec, schema)?.bind(schema)?;
     let fields = bound.fields.iter().map(|(mapping, e)| e.field.as_ref().clone().with_name(mapping.field.as_str()));
-    Ok(Schema::new(fields.collect::<Vec<Field>>()))
+    let keys = spec.key_fields().map(|mapping| Field::new(mapping.field.as_str(), DataType::Utf8, false));
+    let mut fields: Vec<Field> = fields.chain(keys).collect();
+    fields.sort_by(|a, b| a.name().cmp(b.name()));
+    Ok(Schema::new(fields))
 }

@@ -7,7 +7,7 @@ use driftless_deltalog::head::{
 };
 use driftless_deltalog::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use driftless_deltalog::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
-use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
+use driftless_deltalog::registry::{DestinationEntry, SharedToken, SyncEntry};
 use driftless_deltalog::{Deltalog, Error, Result};
 use driftless_model::{AttrHash, DatasetId, DestinationId, KeyHash, Millis, RunId, SnapshotRef, SyncId, Token};
 
@@ -108,4 +108,6 @@ steps! {
     fn tick_claimed(sync: &SyncId, tick: &str) -> bool;
     fn tombstones(dataset: &DatasetId) -> BTreeSet<KeyHash>;
     fn reserve_slot(destination: &DestinationId, now: Millis, interval_ms: i64) -> Millis;
+    fn shared_token(destination: &DestinationId) -> Option<SharedToken>;
+    fn put_shared_token(destination: &DestinationId, expected: Option<u64>, token: &SharedToken) -> Swap;
 }

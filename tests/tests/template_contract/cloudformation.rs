@@ -105,6 +105,17 @@ impl Stack {
         }
     }
 
+    /// The text of a `Fn::Sub` with every parameter replaced by what it is.
+    pub(crate) fn filled(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (name, value) in &self.parameters {
+            if let Some(value) = value.as_str() {
+                text = text.replace(&format!("${{{name}}}"), value);
+            }
+        }
+        text
+    }
+
     /// The resource that a reference leads to: `Ref`, `Fn::GetAtt`, or an output of a nested stack.
     pub(crate) fn follow<'a>(&'a self, reference: &Value) -> Option<Found<'a>> {
         let map = reference.as_object()?;

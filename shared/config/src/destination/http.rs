@@ -146,6 +146,12 @@ pub enum Auth {
     #[serde(rename = "oauth2_client_credentials")]
     #[schemars(rename = "oauth2_client_credentials")]
     OAuth2(OAuth2),
+    /// OAuth 2.0 with a refresh token that a person was given by authorising us (RFC 6749 section 6). Tokens are shared by all
+    /// workers, one of which fetches the next one before the last one ends; a refresh token that is good for one use is
+    /// followed from answer to answer.
+    #[serde(rename = "oauth2_refresh_token")]
+    #[schemars(rename = "oauth2_refresh_token")]
+    OAuth2Refresh(OAuth2Refresh),
 }
 
 /// A bearer token.
@@ -200,6 +206,28 @@ pub struct OAuth2 {
     pub client_auth: ClientAuth,
 }
 
+/// OAuth 2.0 with a refresh token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OAuth2Refresh {
+    /// Where tokens are issued.
+    pub token_url: BaseUrl,
+    /// The client's id.
+    pub client_id: String,
+    /// The client's secret; a public client has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<SecretRef>,
+    /// The refresh token to begin with. It is never written: where the issuer gives another one with every token, that is kept
+    /// with the shared token. Writing another refresh token into the secret begins anew.
+    pub refresh_token: SecretRef,
+    /// The scopes to ask for, separated by spaces. Left out: those that were granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Where id and secret stand in the request for a token.
+    #[serde(default)]
+    pub client_auth: ClientAuth,
+}
+
 /// Where a client's id and secret stand in a request for a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -219,6 +247,17 @@ impl Auth {
             Self::Basic(auth) => vec![&auth.password],
             Self::Header(auth) => vec![&auth.value],
             Self::OAuth2(auth) => vec![&auth.client_secret],
+            Self::OAuth2Refresh(auth) => auth.client_secret.iter().chain([&auth.refresh_token]).collect(),
+        }
+    }
+
+    /// Where tokens are issued, if they are.
+    #[must_use]
+    pub const fn token_url(&self) -> Option<&BaseUrl> {
+        match self {
+            Self::OAuth2(auth) => Some(&auth.token_url),
+            Self::OAuth2Refresh(auth) => Some(&auth.token_url),
+            Self::None | Self::Bearer(_) | Self::Basic(_) | Self::Header(_) => None,
         }
     }
 }

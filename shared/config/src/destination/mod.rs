@@ -1,10 +1,13 @@
 //! Destinations: which remote system holds the lists and how to talk to it. One file per kind.
 
 mod answer;
+mod file;
 mod http;
+mod hubspot;
 mod recipe;
 mod rest;
 mod scim;
+mod webhook;
 
 use core::{num::NonZeroU16, time::Duration};
 
@@ -18,7 +21,11 @@ use crate::SecretRef;
 
 pub use answer::{Answer, BodyCode, FailedKey, Pointer, Results, ResultsByKey, ResultsByPosition, RetryAfter};
 pub use answer::{Value, Verdict, Verdicts, WaitFrom, WaitUnit};
-pub use http::{Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, Rate, Template};
+pub use file::{Csv, FileDestination, FileFormat, FileKind, FileMode, JsonLines};
+pub use http::{
+    Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, OAuth2Refresh, Rate, Template,
+};
+pub use hubspot::{HubspotDestination, HubspotKind, HubspotList, HubspotPaths, ListBy};
 pub use recipe::{Argument, Parameter, ParameterType, Recipe, RecipeDestination, RecipeKind, recipes};
 pub use rest::{
     Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation, RestStep,
@@ -26,6 +33,7 @@ pub use rest::{
 };
 pub use scim::UserMatch;
 pub use scim::{BulkUse, GroupBy, MemberRemoval, OnRemove, ScimDestination, ScimGroup, ScimKind, ScimMode, ScimUsers};
+pub use webhook::{WebhookDestination, WebhookKind};
 
 /// What every kind of destination has. A kind's own file implements it.
 pub trait Described {
@@ -159,6 +167,12 @@ kinds! {
     Rest("rest"): RestDestination;
     /// A SCIM 2.0 service: a group's members, or the users themselves.
     Scim("scim"): ScimDestination;
+    /// Files in a bucket.
+    File("file"): FileDestination;
+    /// HubSpot: contacts, and a static list of them.
+    Hubspot("hubspot"): HubspotDestination;
+    /// A receiver of signed requests, which keeps the list itself.
+    Webhook("webhook"): WebhookDestination;
     /// An API that a shipped recipe describes.
     Recipe("recipe"): RecipeDestination;
 }

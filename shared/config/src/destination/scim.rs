@@ -93,6 +93,9 @@ pub struct ScimGroup {
     pub members_per_patch: NonZeroU32,
     /// How members are taken out.
     pub removal: MemberRemoval,
+    /// The service takes all members out at once (`remove` of the path `members`), so that a whole list may be replaced: emptied,
+    /// then filled. Many services do; AWS IAM Identity Center refuses it.
+    pub supports_replace: bool,
 }
 
 /// How the group is named.
@@ -168,7 +171,13 @@ pub enum BulkUse {
 impl Default for ScimGroup {
     fn default() -> Self {
         const HUNDRED: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
-        Self { by: GroupBy::default(), create: false, members_per_patch: HUNDRED, removal: MemberRemoval::default() }
+        Self {
+            by: GroupBy::default(),
+            create: false,
+            members_per_patch: HUNDRED,
+            removal: MemberRemoval::default(),
+            supports_replace: false,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use driftless_model::RecordKey;
 
-use super::{FieldMapping, FirstSync, Mode, Normalize, OnChange, Schedule, Selection, Strategy, Sync};
+use super::{FieldMapping, FirstSync, Mode, Normalize, OnChange, RECORD_KEY, Schedule, Selection, Strategy, Sync};
 use crate::{
     problem::Finding,
     value::{HumanDuration, Share},
@@ -41,6 +41,9 @@ impl Sync {
         if self.prefer.as_ref().is_some_and(|p| p.column.trim().is_empty()) {
             found.push(Finding::new("prefer.column", "the column has no name", "name the column"));
         }
+        if self.key.is_content() {
+            self.check_content_key(found);
+        }
         match &self.selection {
             Selection::Sql(sql) if sql.trim().is_empty() => {
                 found.push(Finding::new(
@@ -63,6 +66,13 @@ impl Sync {
                     "write the ids, or leave `selection` out to take every record",
                 ));
             }
+            Selection::Ids(_) if self.key.is_content() => {
+                found.push(Finding::new(
+                    "selection.ids",
+                    "without a key rows have no ids",
+                    "write `where`, or name the key",
+                ));
+            }
             Selection::Ids(ids) => {
                 let columns = self.key.columns().len();
                 let odd = ids.iter().filter(|id| parts(id, columns) != columns).count();
@@ -75,6 +85,40 @@ impl Sync {
                 }
             }
             Selection::Everything | Selection::Sql(_) | Selection::Where(_) => {}
+        }
+    }
+
+    /// Where the content of a row is its key.
+    fn check_content_key(&self, found: &mut Vec<Finding>) {
+        if self.prefer.is_some() {
+            found.push(Finding::new(
+                "prefer",
+                "without a key no two rows are one record, so there is nothing to prefer",
+                "leave `prefer` out, or name the key",
+            ));
+        }
+        if self.mode == Mode::UpdateOnly {
+            found.push(Finding::new(
+                "mode",
+                "without a key a row that changes is another record, so there is nothing to update",
+                "write another mode, or name the key",
+            ));
+        }
+        for field in self.mapping.fields().iter().filter(|f| f.column == RECORD_KEY) {
+            if !field.normalize.is_empty() || field.hash.is_some() || field.max_length.is_some() {
+                found.push(Finding::new(
+                    format!("mapping.{}", field.field),
+                    "`$key` is sent as it is",
+                    "leave `normalize`, `hash` and `max_length` out",
+                ));
+            }
+        }
+        if self.mapping.fields().iter().all(|f| f.column == RECORD_KEY) {
+            found.push(Finding::new(
+                "mapping",
+                "`$key` is made of the other fields, and there are none",
+                "map a column",
+            ));
         }
     }
 
@@ -98,7 +142,7 @@ impl Sync {
             check_field(field, found);
         }
         if self.mapping.identifiers().next().is_none() {
-            let columns = self.key.columns().join("`, `");
+            let columns = if self.key.is_content() { RECORD_KEY.to_owned() } else { self.key.columns().join("`, `") };
             found.push(Finding::new(
                 "mapping",
                 "no field is an identifier, and no field carries the key column alone",
@@ -110,11 +154,21 @@ impl Sync {
     }
 
     fn check_policies(&self, found: &mut Vec<Finding>) {
-        if matches!(self.strategy, Strategy::Replace | Strategy::Compare | Strategy::NewList) {
+        if matches!(self.strategy, Strategy::Compare | Strategy::NewList) {
             found.push(Finding::new(
                 "strategy",
                 format!("the strategy `{}` is not available yet", self.strategy.as_str()),
-                "write auto, delta or full_then_remove",
+                "write auto, delta, full_then_remove or replace",
+            ));
+        }
+        if self.mode != Mode::Mirror && self.strategy == Strategy::Replace {
+            found.push(Finding::new(
+                "strategy",
+                format!(
+                    "`replace` takes everybody out who is not selected, and the mode `{}` does not",
+                    self.mode.as_str()
+                ),
+                "write mode: mirror, or another strategy",
             ));
         }
         if self.mode == Mode::RemoveOnly && self.strategy == Strategy::FullThenRemove {

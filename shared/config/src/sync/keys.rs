@@ -4,15 +4,19 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The column, or the columns together, that identify a record within the sync. At least one, in the order given.
+/// The column, or the columns together, that identify a record within the sync, in the order given. Without a column the content
+/// of a row identifies it: all its mapped fields, and of equal rows their number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyColumns(Vec<String>);
 
-/// A key without columns, or with the same column twice.
+/// A key with a column that has no name, or with the same column twice.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyColumnsError {
-    /// No column was named.
-    #[error("the key names no column; name the column, or the columns, that identify a record")]
+    /// A column has no name.
+    #[error(
+        "the key has a column without a name; name the column, or the columns, that identify a record, or write `key: []` if \
+         only its content does"
+    )]
     Empty,
     /// One column was named twice.
     #[error("the key names column `{column}` twice; name it once")]
@@ -23,9 +27,9 @@ pub enum KeyColumnsError {
 }
 
 impl KeyColumns {
-    /// Checks that there is a column and that none is named twice.
+    /// Checks that the columns have names and that none is named twice.
     pub fn new(columns: Vec<String>) -> Result<Self, KeyColumnsError> {
-        if columns.is_empty() || columns.iter().any(String::is_empty) {
+        if columns.iter().any(String::is_empty) {
             return Err(KeyColumnsError::Empty);
         }
         for (i, column) in columns.iter().enumerate() {
@@ -34,6 +38,12 @@ impl KeyColumns {
             }
         }
         Ok(Self(columns))
+    }
+
+    /// True if no column identifies a record: its content does.
+    #[must_use]
+    pub fn is_content(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The columns, in the order of the key.
@@ -68,7 +78,7 @@ impl<'de> Deserialize<'de> for KeyColumns {
             type Value = KeyColumns;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a column name or a list of column names")
+                f.write_str("a column name, a list of column names, or an empty list")
             }
 
             fn visit_str<E: de::Error>(self, column: &str) -> Result<KeyColumns, E> {
@@ -93,7 +103,7 @@ impl JsonSchema for KeyColumns {
         json_schema!({
             "anyOf": [
                 { "type": "string", "minLength": 1 },
-                { "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1, "uniqueItems": true }
+                { "type": "array", "items": { "type": "string", "minLength": 1 }, "uniqueItems": true }
             ]
         })
     }

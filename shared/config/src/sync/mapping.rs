@@ -8,6 +8,9 @@ use serde::{
 };
 use serde_json::Value;
 
+/// The column by which a mapping names the key of a record that its content identifies.
+pub const RECORD_KEY: &str = "$key";
+
 /// The mapped fields, in the order of their names, so that two spellings of one mapping are equal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]

@@ -15,7 +15,7 @@ pub use cron::InvalidCron;
 pub use fingerprint::RECIPE_VERSION;
 pub use guards::Guards;
 pub use keys::{KeyColumns, KeyColumnsError};
-pub use mapping::{FieldMapping, Mapping, Normalize, VendorHash};
+pub use mapping::{FieldMapping, Mapping, Normalize, RECORD_KEY, VendorHash};
 pub use policy::{FirstSync, Mode, Needs, Strategy};
 pub use prefer::{Prefer, PreferOrder};
 pub use schedule::{
@@ -47,7 +47,9 @@ pub struct Sync {
     /// The dataset, `tenant/name`. Its snapshots are the Parquet files under `datasets/tenant/name/` of the bucket.
     #[schemars(schema_with = "schema::dataset_name", example = &"acme/customers")]
     pub dataset: DatasetId,
-    /// The column, or the columns together, that identify a record.
+    /// The column, or the columns together, that identify a record. `[]` if nothing but its content does: then a row that changes
+    /// is another record, and of three equal rows that become two one is removed. The column `$key` of a mapping is a text that names
+    /// such a record.
     #[schemars(example = &"customer_id")]
     pub key: KeyColumns,
     /// Which records belong into the list.
@@ -119,7 +121,9 @@ impl Sync {
     /// Completes what was read from a file: the field of the key column becomes the identifier if no field is marked, and
     /// ids of several columns get their canonical text.
     pub(crate) fn settle(&mut self) {
-        if let Some(key) = self.key.single() {
+        if self.key.is_content() {
+            self.mapping.identify_by(RECORD_KEY);
+        } else if let Some(key) = self.key.single() {
             self.mapping.identify_by(key);
         } else if let Selection::Ids(ids) = &mut self.selection {
             *ids = core::mem::take(ids).into_iter().map(canonical).collect();

@@ -31,6 +31,18 @@ pub struct Needs {
 }
 
 impl Mode {
+    /// The word used in configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mirror => "mirror",
+            Self::Upsert => "upsert",
+            Self::AddOnly => "add_only",
+            Self::UpdateOnly => "update_only",
+            Self::RemoveOnly => "remove_only",
+        }
+    }
+
     /// The operations that this mode may ask of its destination.
     #[must_use]
     pub const fn needs(self) -> Needs {
@@ -48,14 +60,15 @@ impl Mode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
-    /// The cheapest that the destination can do, counted in calls, then in records.
+    /// The cheapest that the destination can do without emptying the list, counted in calls, then in records.
     #[default]
     Auto,
     /// Only what changed.
     Delta,
     /// The whole list, then the removals.
     FullThenRemove,
-    /// The whole list in one session that replaces what was there. Not available yet.
+    /// The whole list takes the place of what was there, strangers included. Where a hold, the horizon or rejections keep records as
+    /// they are, a run sends only what changed instead.
     Replace,
     /// The remote list is read and corrected. Not available yet.
     Compare,

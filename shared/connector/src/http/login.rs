@@ -1,14 +1,13 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use driftless_config::destination::{Auth, ClientAuth};
+use driftless_config::destination::{Auth, BaseUrl, ClientAuth};
 use reqwest::{
     Method,
     header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue},
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
 use url::{Url, form_urlencoded};
 
-use super::Outgoing;
+use super::{Outgoing, tokens::Tokens};
 use crate::{BuildError, Secrets};
 
 /// How requests are logged in.
@@ -22,10 +21,15 @@ pub(super) enum Login {
     Token(Tokens),
 }
 
-/// Fetches tokens and keeps the newest. Its life is not counted: a token that has expired is refused, and fetched anew.
-pub(super) struct Tokens {
-    pub(super) kept: Mutex<Option<HeaderValue>>,
-    request: Outgoing,
+/// What a token is asked for with.
+pub(super) struct Grant {
+    url: Url,
+    /// The form, as far as it does not change.
+    form: Vec<(&'static str, SecretString)>,
+    /// The client, where it stands in a header.
+    client: Option<HeaderValue>,
+    /// The refresh token that a person has put into the secret; none with client credentials.
+    first: Option<SecretString>,
 }
 
 impl Login {
@@ -34,10 +38,7 @@ impl Login {
             Auth::None => Self::None,
             Auth::Bearer(bearer) => {
                 let token = secrets.secret(&bearer.token)?;
-                Self::Fixed(
-                    AUTHORIZATION,
-                    sensitive(format!("Bearer {}", token.expose_secret().trim()), "auth.bearer.token")?,
-                )
+                Self::Fixed(AUTHORIZATION, bearer_header(token.expose_secret().trim(), "auth.bearer.token")?)
             }
             Auth::Basic(basic) => {
                 let password = secrets.secret(&basic.password)?;
@@ -51,50 +52,91 @@ impl Login {
             }
             Auth::OAuth2(oauth) => {
                 let secret = secrets.secret(&oauth.client_secret)?;
-                let mut form = form_urlencoded::Serializer::new(String::new());
-                form.append_pair("grant_type", "client_credentials");
+                let mut form = vec![("grant_type", text("client_credentials"))];
                 for (name, value) in [("scope", &oauth.scope), ("audience", &oauth.audience)] {
-                    if let Some(value) = value {
-                        form.append_pair(name, value);
-                    }
+                    form.extend(value.as_ref().map(|value| (name, text(value))));
                 }
-                if oauth.client_auth == ClientAuth::Body {
-                    form.append_pair("client_id", &oauth.client_id);
-                    form.append_pair("client_secret", secret.expose_secret().trim());
-                }
-                let url = Url::parse(oauth.token_url.as_str())
-                    .map_err(|_| BuildError::Url { host: String::new(), what: "is not a URL" })?;
-                let mut request = Outgoing::new(Method::POST, url)
-                    .header(ACCEPT, HeaderValue::from_static("application/json"))
-                    .body(form.finish(), "application/x-www-form-urlencoded");
-                if oauth.client_auth == ClientAuth::Basic {
-                    // RFC 6749 section 2.3.1: both parts are form-encoded first.
-                    let encode = |s: &str| form_urlencoded::byte_serialize(s.as_bytes()).collect::<String>();
-                    let password = SecretString::from(encode(secret.expose_secret().trim()));
-                    request = request.header(AUTHORIZATION, basic_auth(&encode(&oauth.client_id), &password)?);
-                }
-                Self::Token(Tokens { kept: Mutex::new(None), request })
+                let grant =
+                    Grant::new(&oauth.token_url, form, (&oauth.client_id, Some(&secret)), oauth.client_auth, None)?;
+                let purpose = [oauth.token_url.as_str(), &oauth.client_id]
+                    .into_iter()
+                    .chain([&oauth.scope, &oauth.audience].map(|part| part.as_deref().unwrap_or_default()));
+                Self::Token(Tokens::new(grant, &secret, &purpose.collect::<Vec<_>>().join("\n"), secrets.tokens()))
+            }
+            Auth::OAuth2Refresh(oauth) => {
+                let secret = oauth.client_secret.as_ref().map(|reference| secrets.secret(reference)).transpose()?;
+                let first = secrets.secret(&oauth.refresh_token)?;
+                let mut form = vec![("grant_type", text("refresh_token"))];
+                form.extend(oauth.scope.as_ref().map(|scope| ("scope", text(scope))));
+                let client = (oauth.client_id.as_str(), secret.as_ref());
+                let grant = Grant::new(&oauth.token_url, form, client, oauth.client_auth, Some(first.clone()))?;
+                // Without a shared place every process would use the same refresh token, which may be good for one use.
+                let sharing = secrets.tokens().ok_or(BuildError::Port { what: "a place where tokens are shared" })?;
+                Self::Token(Tokens::new(grant, &first, &oauth.client_id, Some(sharing)))
             }
         })
     }
 }
 
-impl Tokens {
-    /// The request for a new token.
-    pub(super) fn request(&self) -> Outgoing {
-        self.request.clone()
+impl Grant {
+    fn new(
+        url: &BaseUrl,
+        mut form: Vec<(&'static str, SecretString)>,
+        (id, secret): (&str, Option<&SecretString>),
+        client_auth: ClientAuth,
+        first: Option<SecretString>,
+    ) -> Result<Self, BuildError> {
+        let url =
+            Url::parse(url.as_str()).map_err(|_| BuildError::Url { host: String::new(), what: "is not a URL" })?;
+        let client = match (secret, client_auth) {
+            (Some(secret), ClientAuth::Basic) => {
+                // RFC 6749 section 2.3.1: both parts are form-encoded first.
+                let encode = |s: &str| form_urlencoded::byte_serialize(s.as_bytes()).collect::<String>();
+                let password = SecretString::from(encode(secret.expose_secret().trim()));
+                Some(basic_auth(&encode(id), &password)?)
+            }
+            (secret, _) => {
+                form.push(("client_id", text(id)));
+                form.extend(secret.map(|secret| ("client_secret", text(secret.expose_secret().trim()))));
+                None
+            }
+        };
+        Ok(Self { url, form, client, first })
     }
 
-    /// The header that a token makes, if the answer has one that can be sent.
-    pub(super) fn header_of(answer: &serde_json::Value) -> Option<HeaderValue> {
-        let token = answer.get("access_token")?.as_str()?;
-        sensitive(format!("Bearer {token}"), "access_token").ok()
+    /// The refresh token to begin with.
+    pub(super) const fn first(&self) -> Option<&SecretString> {
+        self.first.as_ref()
     }
+
+    /// The request for a token.
+    pub(super) fn request(&self, refresh: Option<&SecretString>) -> Outgoing {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        let refresh = refresh.map(|refresh| ("refresh_token", refresh));
+        for (name, value) in self.form.iter().map(|(name, value)| (*name, value)).chain(refresh) {
+            form.append_pair(name, value.expose_secret().trim());
+        }
+        let request = Outgoing::new(Method::POST, self.url.clone())
+            .header(ACCEPT, HeaderValue::from_static("application/json"))
+            .body(form.finish(), "application/x-www-form-urlencoded");
+        match &self.client {
+            Some(client) => request.header(AUTHORIZATION, client.clone()),
+            None => request,
+        }
+    }
+}
+
+fn text(text: &str) -> SecretString {
+    text.to_owned().into()
 }
 
 fn basic_auth(username: &str, password: &SecretString) -> Result<HeaderValue, BuildError> {
     let pair = STANDARD.encode(format!("{username}:{}", password.expose_secret().trim()));
     sensitive(format!("Basic {pair}"), "auth.basic")
+}
+
+pub(super) fn bearer_header(token: &str, key: &'static str) -> Result<HeaderValue, BuildError> {
+    sensitive(format!("Bearer {token}"), key)
 }
 
 /// A header value that no debug output shows.

@@ -6,6 +6,7 @@ mod login;
 mod outgoing;
 mod reply;
 mod session;
+mod tokens;
 
 use core::{fmt, time::Duration};
 
@@ -55,8 +56,8 @@ impl Http {
         policy: HttpPolicy,
     ) -> Result<Self, BuildError> {
         let base = checked(base, policy)?;
-        if let Auth::OAuth2(oauth) = auth {
-            checked(&oauth.token_url, policy)?;
+        if let Some(issuer) = auth.token_url() {
+            checked(issuer, policy)?;
         }
         let client = Client::builder()
             .user_agent(concat!("driftless/", env!("CARGO_PKG_VERSION")))

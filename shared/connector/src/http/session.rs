@@ -4,13 +4,11 @@ use core::{
     time::Duration,
 };
 
-use reqwest::{
-    Response,
-    header::{AUTHORIZATION, HeaderValue},
-};
+use reqwest::{Response, header::AUTHORIZATION};
+use serde_json::Value;
 
-use super::{Http, Outgoing, Reply, Unread, address::ForbiddenAddress, login::Login, login::Tokens};
-use crate::{Answered, Failure, Gate, reason};
+use super::{Http, Outgoing, Reply, Unread, address::ForbiddenAddress, login::Login, tokens};
+use crate::{Answered, Failure, Gate};
 
 /// The requests made on behalf of one batch: each waits for its slot, all are counted.
 pub(crate) struct Session<'a> {
@@ -56,44 +54,33 @@ impl<'a> Session<'a> {
             Login::None => self.exchange(request).await,
             Login::Fixed(name, value) => self.exchange(request.header(name.clone(), value.clone())).await,
             Login::Token(tokens) => {
-                let (token, fresh) = self.token(tokens, None).await?;
-                let reply = self.exchange(request.clone().header(AUTHORIZATION, token.clone())).await?;
-                if reply.status != 401 || fresh {
+                let granted = tokens.granted(self, None).await?;
+                let reply = self.exchange(request.clone().header(AUTHORIZATION, granted.header)).await?;
+                if reply.status != 401 || granted.fresh {
                     return Ok(reply);
                 }
-                let (token, _) = self.token(tokens, Some(&token)).await?;
-                self.exchange(request.header(AUTHORIZATION, token)).await
+                let granted = tokens.granted(self, Some(granted.generation)).await?;
+                self.exchange(request.header(AUTHORIZATION, granted.header)).await
             }
         }
     }
 
-    /// The kept token, unless it is the one that was refused; and whether it was fetched for this.
-    async fn token(&self, tokens: &Tokens, refused: Option<&HeaderValue>) -> Result<(HeaderValue, bool), Trouble> {
-        let mut kept = tokens.kept.lock().await;
-        match kept.as_ref().filter(|token| Some(*token) != refused) {
-            Some(token) => Ok((token.clone(), false)),
-            None => Ok((kept.insert(self.fetch(tokens).await?).clone(), true)),
-        }
+    /// How long one request may take.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
     }
 
-    async fn fetch(&self, tokens: &Tokens) -> Result<HeaderValue, Trouble> {
-        let reply = match self.exchange(tokens.request()).await {
+    /// What an issuer of tokens answers.
+    pub(super) async fn issued(&self, request: Outgoing) -> Result<Value, Trouble> {
+        let reply = match self.exchange(request).await {
             Ok(reply) => reply,
-            // A token that was issued and lost does no harm.
             Err(Trouble::NoAnswer { reason }) => return Err(Trouble::NotSent { reason: format!("token: {reason}") }),
             Err(other) => return Err(other),
         };
-        let reason = format!("token: {}", reason::http(reply.status, None));
-        match reply.status {
-            200..=299 => reply
-                .json()
-                .ok()
-                .and_then(|answer| Tokens::header_of(&answer))
-                .ok_or_else(|| Trouble::NotSent { reason: "token: the issuer's answer has no access_token".into() }),
-            429 => Err(Trouble::Throttled { after: reply.retry_after(), reason }),
-            500.. | 408 => Err(Trouble::NotSent { reason }),
-            _ => Err(Trouble::Fatal { reason }),
+        if reply.is_success() {
+            return reply.json().map_err(|unread| Trouble::NotSent { reason: format!("token: {unread}") });
         }
+        Err(tokens::refusal(reply.status, reply.json().ok().as_ref(), reply.retry_after()))
     }
 
     async fn exchange(&self, request: Outgoing) -> Result<Reply, Trouble> {

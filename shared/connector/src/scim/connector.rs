@@ -1,8 +1,8 @@
 use std::{collections::BTreeSet, sync::PoisonError};
 
 use async_trait::async_trait;
-use driftless_config::destination::ScimMode;
-use driftless_model::{Identifier, Operation, Outcome, RowOutcome};
+use driftless_config::destination::{GroupBy, ScimMode};
+use driftless_model::{Identifier, Millis, Operation, Outcome, RowOutcome};
 use reqwest::Method;
 
 use super::{
@@ -39,6 +39,37 @@ impl Connector for Scim {
             }
         }
         Answer { is: outcomes.answer(rest), requests: session.requests() }
+    }
+
+    /// SCIM knows no instant for this: everybody is taken out.
+    async fn clear(&self, _: Millis, batch: &Batch<'_>) -> Answer {
+        let session = Session::new(&self.http, batch.gate, batch.timeout);
+        let cleared = match self.config.mode {
+            ScimMode::Group => self.take_all_out(&session).await,
+            ScimMode::User => Err(Answered::Fatal { reason: "users are not cleared".into() }),
+        };
+        let is = cleared.map_or_else(|answered| answered, |()| Answered::Rows(Vec::new()));
+        Answer { is, requests: session.requests() }
+    }
+
+    async fn create_list(&self, name: &str) -> Result<String, Failure> {
+        if self.config.mode == ScimMode::User {
+            return Err(Failure::Unsupported { what: "create a list of users" });
+        }
+        let session = Session::new(&self.http, &Open, self.timeout);
+        let id = self.group_of(&session, name).await.map_err(failure)?;
+        Ok(match self.config.group.by {
+            GroupBy::DisplayName => name.to_owned(),
+            GroupBy::Id => id,
+        })
+    }
+
+    async fn retire_list(&self, list: &str) -> Result<(), Failure> {
+        if self.config.mode == ScimMode::User {
+            return Err(Failure::Unsupported { what: "retire a list of users" });
+        }
+        let session = Session::new(&self.http, &Open, self.timeout);
+        self.delete_group(&session, list).await.map_err(failure)
     }
 
     async fn inspect(&self) -> Result<ListState, Failure> {

@@ -35,32 +35,78 @@ impl Scim {
         if known.is_some() {
             return Ok(known);
         }
-        let filter = wire::equals("displayName", &self.list);
+        let found = self.group_named(session, &self.list).await?;
+        self.group.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&found);
+        Ok(found)
+    }
+
+    /// The id of the group of a name, if there is one.
+    async fn group_named(&self, session: &Session<'_>, name: &str) -> Result<Option<String>, Answered> {
+        let filter = wire::equals("displayName", name);
         let found = self.find(session, "Groups", &filter, ("excludedAttributes", "members")).await?;
-        let id = match found.as_slice() {
-            [] => return Ok(None),
-            [group] if !group.id.is_empty() => group.id.clone(),
-            _ => {
-                return Err(Answered::Fatal {
-                    reason: "there are several groups of this name; name it by its id".into(),
-                });
-            }
+        match found.as_slice() {
+            [] => Ok(None),
+            [group] if !group.id.is_empty() => Ok(Some(group.id.clone())),
+            _ => Err(Answered::Fatal { reason: "there are several groups of this name; name it by its id".into() }),
+        }
+    }
+
+    /// The group of a name, created if it is missing. Two who do this at the same time make two groups of one name.
+    pub(super) async fn group_of(&self, session: &Session<'_>, name: &str) -> Result<String, Answered> {
+        match self.group_named(session, name).await? {
+            Some(id) => Ok(id),
+            None => self.create_group(session, name).await,
+        }
+    }
+
+    /// Deletes a group; its users stay. One that is gone already is deleted.
+    pub(super) async fn delete_group(&self, session: &Session<'_>, list: &str) -> Result<(), Answered> {
+        let id = match self.config.group.by {
+            GroupBy::Id => list.to_owned(),
+            GroupBy::DisplayName => match self.group_named(session, list).await? {
+                Some(id) => id,
+                None => return Ok(()),
+            },
         };
-        *self.group.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.clone());
-        Ok(Some(id))
+        let reply = self.send(session, Call::new(Method::DELETE, &["Groups", &id])).await?;
+        match reply.status {
+            200..=299 | 404 | 410 => Ok(()),
+            _ => Err(refusal(&reply)),
+        }
+    }
+
+    /// Ends every membership at once.
+    pub(super) async fn take_all_out(&self, session: &Session<'_>) -> Result<(), Answered> {
+        match self.existing_group(session).await? {
+            Some(group) => {
+                let operation = json!({ "op": "remove", "path": "members" });
+                match self.patch_group(session, &group, vec![operation], None).await {
+                    // Some services say so when there is nobody to take out.
+                    Err(Answered::BatchRejected { reason }) if reason.ends_with(" noTarget") => Ok(()),
+                    Err(Answered::BatchRejected { reason }) => Err(Answered::Fatal {
+                        reason: format!(
+                            "{reason}: the service does not take all members out at once; leave `group.supports_replace` out"
+                        ),
+                    }),
+                    other => other,
+                }
+            }
+            None if self.config.group.create => Ok(()),
+            None => Err(no_group()),
+        }
     }
 
     /// Creates the group if it is missing. Two who do this at the same time make two groups of one name.
     pub(super) async fn ensure_group(&self, session: &Session<'_>) -> Result<(), Answered> {
         if self.existing_group(session).await?.is_none() {
-            let id = self.create_group(session).await?;
+            let id = self.create_group(session, &self.list).await?;
             *self.group.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
         }
         Ok(())
     }
 
-    async fn create_group(&self, session: &Session<'_>) -> Result<String, Answered> {
-        let body = json!({ "schemas": [GROUP], "displayName": self.list });
+    async fn create_group(&self, session: &Session<'_>, name: &str) -> Result<String, Answered> {
+        let body = json!({ "schemas": [GROUP], "displayName": name });
         let reply = self.send(session, Call::new(Method::POST, &["Groups"]).body(body)).await?;
         if !reply.is_success() {
             // Its name is not a row's: halving the rows would not help.

@@ -17,7 +17,7 @@ use std::{collections::BTreeSet, sync::Mutex};
 use driftless_config::destination::{ScimDestination, ScimMode};
 
 use crate::{
-    Acknowledges, BuildError, Capabilities, Limits, Secrets,
+    Acknowledges, BuildError, Capabilities, Limits, Replace, Secrets,
     http::{Http, HttpPolicy},
 };
 use service::Provider;
@@ -40,15 +40,18 @@ pub(crate) struct Scim {
 
 pub(crate) fn capabilities(config: &ScimDestination) -> Capabilities {
     let limits = Some(Limits::records(config.records_per_call()));
+    let group = config.mode == ScimMode::Group;
     Capabilities {
         add: limits,
         update: limits,
         remove: limits,
         list: true,
-        creates_list: config.mode == ScimMode::Group && config.group.create,
+        creates_list: group && config.group.create,
         acknowledges: Acknowledges::Record,
         repeatable: true,
         rate: config.rate,
+        replace: (group && config.group.supports_replace).then_some(Replace::ClearFirst),
+        new_list: group,
         ..Capabilities::default()
     }
 }

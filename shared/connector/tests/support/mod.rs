@@ -12,6 +12,9 @@ pub mod simulation;
 #[cfg(feature = "conformance")]
 pub mod vendors;
 
+pub mod files;
+pub mod hubspot;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

@@ -6,10 +6,10 @@ use futures::future::join_all;
 use super::example::{config, entry, names, run_id, sync};
 use super::{done, lost};
 use crate::Deltalog;
-use crate::head::RetiredBy;
+use crate::head::{RetiredBy, Swap};
 use crate::item::VersionRecord;
 use crate::ledger::InputReject;
-use crate::registry::{DestinationEntry, SyncEntry};
+use crate::registry::{DestinationEntry, SharedToken, SyncEntry};
 
 fn registered(name: &str, revision: u64) -> SyncEntry {
     SyncEntry {
@@ -95,6 +95,29 @@ pub async fn refused_input_is_kept_by_subject(store: &dyn Deltalog) {
     let expected = [reject("b", 3), reject(&long, 3), reject("a", 2)];
     assert_eq!(store.input_rejects("acme/refused").await.expect("lists"), expected);
     assert_eq!(store.input_rejects("acme/other").await.expect("lists"), []);
+}
+
+/// A compare-and-swap of the revision; one's own write again is success.
+pub async fn a_shared_token_changes_hands_one_at_a_time(store: &dyn Deltalog) {
+    let destination = "token".parse().expect("a valid name");
+    let token = |revision, text: &str| SharedToken { revision, document: text.into() };
+    let put = async |expected, token: &SharedToken| {
+        store.put_shared_token(&destination, expected, token).await.expect("answers")
+    };
+    assert_eq!(store.shared_token(&destination).await.expect("reads"), None);
+    assert_eq!(put(Some(1), &token(2, "none to replace")).await, Swap::Lost);
+    assert_eq!(put(None, &token(1, "first")).await, Swap::Done);
+    assert_eq!(put(None, &token(1, "first")).await, Swap::Done, "the answer was lost");
+    assert_eq!(put(None, &token(1, "another first")).await, Swap::Lost);
+    assert_eq!(put(Some(1), &token(2, "second")).await, Swap::Done);
+    assert_eq!(put(Some(1), &token(2, "another second")).await, Swap::Lost);
+    assert_eq!(store.shared_token(&destination).await.expect("reads"), Some(token(2, "second")));
+    let other = "token-2".parse().expect("a valid name");
+    assert_eq!(store.shared_token(&other).await.expect("reads"), None);
+    let claims: Vec<SharedToken> = (0..8).map(|n| token(3, &format!("claim {n}"))).collect();
+    let swaps = join_all(claims.iter().map(|claim| store.put_shared_token(&destination, Some(2), claim))).await;
+    let won = swaps.into_iter().filter(|swap| matches!(swap, Ok(Swap::Done))).count();
+    assert_eq!(won, 1, "of many claims one is made");
 }
 
 /// One interval apart, never before now, and no bursts after an idle time.

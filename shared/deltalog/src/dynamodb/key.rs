@@ -129,6 +129,10 @@ pub(crate) fn tombstone(dataset: &DatasetId, key: KeyHash) -> Key {
     Key::new(tombstone_partition(dataset), key.to_string())
 }
 
+pub(crate) fn shared_token(destination: &DestinationId) -> Key {
+    Key::new(format!("TOKEN#{destination}"), "CURRENT")
+}
+
 pub(crate) fn rate(destination: &DestinationId) -> Key {
     Key::new(format!("RATE#{destination}"), "SLOT")
 }

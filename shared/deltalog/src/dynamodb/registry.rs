@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use driftless_model::{DatasetId, DestinationId, KeyHash, Millis, SyncId};
 
 use super::DynamoDeltalog;
-use super::attribute::{Attributes, Reader, json, n};
+use super::attribute::{Attributes, Reader, json, n, s};
 use super::failure::Operation;
 use super::fold::raced;
 use super::key::{self, SK};
@@ -16,13 +16,18 @@ use crate::Result;
 use crate::head::Swap;
 use crate::item::VersionRecord;
 use crate::ledger::InputReject;
-use crate::registry::{DestinationEntry, SyncEntry};
+use crate::registry::{DestinationEntry, SharedToken, SyncEntry};
 
 const PUT: Operation = Operation::small("PutItem");
 const UPDATE: Operation = Operation::small("UpdateItem");
 
 fn decode_sync(item: &Attributes) -> Result<SyncEntry> {
     Reader::new(item, "a registered sync").json("entry")
+}
+
+fn decode_token(item: &Attributes) -> Result<SharedToken> {
+    let reader = Reader::new(item, "a shared token");
+    Ok(SharedToken { revision: reader.number("revision")?, document: reader.text("document")?.to_owned() })
 }
 
 impl DynamoDeltalog {
@@ -92,6 +97,32 @@ impl DynamoDeltalog {
         let keys_only = Range { keys_only: true, ..Range::default() };
         let items = self.table.query(&key::tombstone_partition(dataset), keys_only).await?;
         items.iter().map(|item| Reader::new(item, "a tombstone").parsed(SK)).collect()
+    }
+
+    pub(super) async fn read_shared_token(&self, destination: &DestinationId) -> Result<Option<SharedToken>> {
+        self.table.get(&key::shared_token(destination)).await?.map(|item| decode_token(&item)).transpose()
+    }
+
+    pub(super) async fn write_shared_token(
+        &self,
+        destination: &DestinationId,
+        expected: Option<u64>,
+        token: &SharedToken,
+    ) -> Result<Swap> {
+        let item = key::shared_token(destination)
+            .item([("revision", n(token.revision)), ("document", s(token.document.as_str()))]);
+        let written = match expected {
+            None => self.table.put_if_absent(PUT, item).await?,
+            Some(expected) => {
+                let values = Attributes::from([(":expected".to_owned(), n(expected))]);
+                self.table.put(PUT, item, "#revision = :expected", values).await?
+            }
+        };
+        match written {
+            Write::Refused(Some(there)) if decode_token(&there)? == *token => Ok(Swap::Done),
+            Write::Refused(_) => Ok(Swap::Lost),
+            Write::Done(_) => Ok(Swap::Done),
+        }
     }
 
     /// While slots are ahead of the clock, reserving one is an `ADD` that no other writer can make fail; only the first

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)] // a test
+
 use driftless_model::{Acknowledged, AttrHash, Identifier, IdentifierSet, InTurn, Millis, RecordKey};
 use driftless_objects::MemoryObjects;
 use futures::executor::block_on;

@@ -24,7 +24,7 @@ fn config() -> aws_sdk_s3::config::Builder {
 
 /// Answers requests from a list, in order, and keeps what was asked.
 #[derive(Clone, Debug, Default)]
-struct Scripted {
+pub(crate) struct Scripted {
     answers: Arc<Mutex<VecDeque<(u16, &'static str)>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
@@ -43,14 +43,26 @@ impl HttpConnector for Scripted {
     }
 }
 
-fn scripted(answers: impl IntoIterator<Item = (u16, &'static str)>) -> (S3Objects, Scripted) {
+impl Scripted {
+    /// What was asked so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+pub(crate) fn scripted_client(answers: impl IntoIterator<Item = (u16, &'static str)>) -> (Client, Scripted) {
     let script = Scripted { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Scripted::default() };
     let connector = SharedHttpConnector::new(script.clone());
     let config = config()
         .retry_config(RetryConfig::disabled())
         .http_client(http_client_fn(move |_, _| connector.clone()))
         .build();
-    (S3Objects::new(Client::from_conf(config), "bucket"), script)
+    (Client::from_conf(config), script)
+}
+
+fn scripted(answers: impl IntoIterator<Item = (u16, &'static str)>) -> (S3Objects, Scripted) {
+    let (client, script) = scripted_client(answers);
+    (S3Objects::new(client, "bucket"), script)
 }
 
 fn object(version_id: Option<&str>) -> ObjectVersion {

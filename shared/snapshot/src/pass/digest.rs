@@ -399,6 +399,11 @@ impl<'v> Merged<'v> {
             return Ok(Err(e));
         }
         let Found { mut entries, mut invalid, mut refused, mut report } = self.found.unwrap_or_else(|| Found::new(0));
+        if self.view.spec.key.is_content() {
+            let erased;
+            (entries, erased) = entries.number(key, self.view.erased, lanes).await;
+            report.erased += erased;
+        }
         let mut contest = Contest::default();
         let mut lost = 0;
         if self.view.spec.prefer.is_some() {

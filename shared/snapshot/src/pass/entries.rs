@@ -1,12 +1,15 @@
 use core::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use driftless_model::{AttrHash, InvalidReason, KeyHash, Lanes, Task, in_lanes};
 
+use super::content::KeyText;
 use super::files::Layout;
 use super::parts::{Hashed, Part, Scratch, bits_for, part_of};
 use super::report::Refused;
 use super::shared::{IdEntry, Taken};
+use crate::HashKey;
 
 /// What one row of the selection leaves in memory: 28 bytes. Words of 32 bits, so that nothing is lost to alignment; of every
 /// number the high one first.
@@ -124,6 +127,50 @@ impl Entries {
         } else {
             self.ids.iter_mut().zip(other.ids).for_each(|(part, more)| part.absorb(more));
         }
+    }
+
+    /// Where content identifies records, and stands in the place of their keys: gives every row its key, of content and number.
+    /// Leaves out those whose key is erased, and says how many they were.
+    pub(super) async fn number(mut self, key: &HashKey, erased: &BTreeSet<KeyHash>, lanes: &dyn Lanes) -> (Self, u64) {
+        let bits = self.bits;
+        let tasks = shares(&mut self.parts, lanes).map(|parts| {
+            let task: Task<'_, (Self, u64)> = Box::pin(async move {
+                let parts_of = (0..1_usize << bits).map(|_| Part::default()).collect();
+                let mut numbered = Self { bits, parts: parts_of, ids: Vec::new(), rows: 0 };
+                let (mut scratch, mut text, mut left_out) = (Scratch::default(), KeyText::default(), 0);
+                for part in parts {
+                    part.sort(bits, &mut scratch, |sorted| {
+                        for equal in sorted.chunk_by(|a, b| a.key == b.key) {
+                            for (number, entry) in (1..).zip(equal) {
+                                let key = key.text_hash(text.of(entry.key().0, number));
+                                if erased.contains(&key) {
+                                    left_out += 1;
+                                } else {
+                                    numbered.push(key, entry.attr(), entry.row);
+                                }
+                            }
+                        }
+                        // They stand elsewhere now.
+                        0
+                    });
+                }
+                (numbered, left_out)
+            });
+            task
+        });
+        let tasks = tasks.collect();
+        let mut all = Self { bits, parts: Vec::new(), ids: Vec::new(), rows: 0 };
+        let mut erased = 0;
+        for (numbered, left_out) in in_lanes(lanes, tasks).await {
+            erased += left_out;
+            if all.parts.is_empty() {
+                all = numbered;
+            } else {
+                all.absorb(numbered);
+            }
+        }
+        all.ids = self.ids;
+        (all, erased)
     }
 
     /// Puts the rows in the order of their keys.

@@ -93,6 +93,11 @@ impl<'a> Fields<'a> {
 
     /// The attribute hash of one row, unless a value is refused.
     pub(super) fn attr_hash(&self, row: usize, hasher: &RecordHasher) -> Option<AttrHash> {
+        self.sum(row, hasher).map(|sum| hasher.finish(sum))
+    }
+
+    /// The sum of a row's values, unless one is refused.
+    pub(super) fn sum(&self, row: usize, hasher: &RecordHasher) -> Option<u128> {
         let mut words = Vec::new();
         let mut sum = 0_u128;
         for (number, field) in self.fields.iter().enumerate() {
@@ -104,7 +109,7 @@ impl<'a> Fields<'a> {
             }
             sum = sum.wrapping_add(hasher.field(number)?.encoded(&words));
         }
-        Some(hasher.finish(sum))
+        Some(sum)
     }
 
     /// The identifiers of one row, as they are sent. `None` if a value is refused.

@@ -1,5 +1,6 @@
 //! The passes over a snapshot: digests for the join with D, and records for the changeset.
 
+mod content;
 mod digest;
 mod entries;
 mod fields;

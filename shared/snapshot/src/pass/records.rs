@@ -1,10 +1,11 @@
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use arrow::array::BooleanArray;
 use driftless_model::{AttrHash, IdentifierSet, KeyHash, RecordKey};
 use serde_json::{Map, Value};
 
+use super::content::Contents;
 use super::fields::{Fields, Keys, fields, keys};
 use super::files::{Source, Survey, located, scan, unreadable};
 use super::rows::{filtered, select};
@@ -47,7 +48,8 @@ pub async fn records(
     wanted: &BTreeMap<KeyHash, AttrHash>,
 ) -> Result<BTreeMap<KeyHash, Record>, ReadError> {
     let mut found = BTreeMap::new();
-    let hasher = RecordHasher::new(key, spec.mapping.fields().iter().map(|f| f.field.as_str()));
+    let hasher = RecordHasher::new(key, spec.column_fields().map(|f| f.field.as_str()));
+    let mut contents = spec.key.is_content().then(|| (Contents::new(spec, key), wanted.values().copied().collect()));
     let survey = Survey::of(source).await?;
     let all = survey.deal(1).into_iter().flatten();
     for stretch in all {
@@ -62,7 +64,12 @@ pub async fn records(
         while found.len() < wanted.len()
             && let Some(batch) = scan.next().await?
         {
-            let taken = take(&view, &batch.rows, key, &hasher, wanted, &mut found);
+            let taken = match &mut contents {
+                None => take(&view, &batch.rows, key, &hasher, wanted, &mut found),
+                Some((contents, attrs)) => {
+                    take_by_content(&view, &batch.rows, contents, &hasher, attrs, wanted, &mut found)
+                }
+            };
             taken.map_err(|e| located(e, &file, batch.row_group))?;
         }
     }
@@ -104,6 +111,34 @@ fn take(
         }
         if let Some((fields, identifiers)) = reader.sent(row) {
             found.entry(hash).or_insert(Record { key: record_key, attr_hash: attr, identifiers, fields });
+        }
+    }
+    Ok(())
+}
+
+/// Only rows with a wanted attribute hash are looked at: of these, equal ones are numbered as they come.
+fn take_by_content(
+    view: &Bound<'_>,
+    batch: &arrow::array::RecordBatch,
+    contents: &mut Contents<'_>,
+    hasher: &RecordHasher,
+    attrs: &HashSet<AttrHash>,
+    wanted: &BTreeMap<KeyHash, AttrHash>,
+    found: &mut BTreeMap<KeyHash, Record>,
+) -> Result<(), Evaluated> {
+    let batch = select(view, batch)?.rows;
+    let arrays = fields(view, &batch)?;
+    let reader = Fields::new(view, &arrays);
+    for row in 0..batch.num_rows() {
+        let Some(attr_hash) = reader.attr_hash(row, hasher).filter(|attr| attrs.contains(attr)) else { continue };
+        let Some((hash, key)) = contents.of(&reader, row).and_then(|content| contents.next(content)) else { continue };
+        if wanted.get(&hash) != Some(&attr_hash) {
+            continue;
+        }
+        if let Some((mut fields, mut identifiers)) = reader.sent(row) {
+            contents.identify(&key, &mut identifiers);
+            contents.send(&key, &mut fields);
+            found.insert(hash, Record { key, attr_hash, identifiers, fields });
         }
     }
     Ok(())

@@ -15,7 +15,8 @@ use crate::value::{Column, Rank, Scalar, Visitor, visit};
 use crate::view::Bound;
 use crate::{Failure, HashKey, ViewSpec};
 
-/// What the selection made of one row that it took.
+/// What the selection made of one row that it took. Where content identifies it, its key is the content: the number comes when
+/// all rows are known.
 pub(super) enum Row<'r> {
     Erased,
     NullKey,
@@ -46,6 +47,8 @@ impl Selected {
 pub(super) struct RowReader {
     key: HashKey,
     hasher: RecordHasher,
+    /// Where its content identifies a record.
+    twin: Option<RecordHasher>,
     ids: Option<BTreeSet<KeyHash>>,
     identifiers: Identifiers,
     needs_identifiers: bool,
@@ -71,12 +74,14 @@ impl RowReader {
             Selection::Ids(ids) => Some(ids.iter().map(|id| key.key_hash(id)).collect()),
             _ => None,
         };
+        let names = || spec.column_fields().map(|f| f.field.as_str());
         Self {
             key: key.clone(),
-            hasher: RecordHasher::new(key, spec.mapping.fields().iter().map(|f| f.field.as_str())),
+            hasher: RecordHasher::new(key, names()),
+            twin: spec.key.is_content().then(|| RecordHasher::twin(key, names())),
             ids,
             identifiers: Identifiers::of(spec),
-            needs_identifiers: spec.mapping.identifiers().next().is_some(),
+            needs_identifiers: spec.mapping.identifiers().next().is_some() && !spec.key_fields().any(|f| f.identifier),
             columns: Columns::default(),
         }
     }
@@ -107,9 +112,15 @@ impl RowReader {
         let key_arrays = keys(view, &selected.rows)?;
         let field_arrays = fields(view, &selected.rows)?;
         self.columns.start(rows, self.needs_identifiers);
-        self.columns.read_keys(view, &key_arrays, &self.key);
-        for (number, (array, (mapping, e))) in field_arrays.iter().zip(&view.fields).enumerate() {
-            self.columns.read_field(number, array, &e.field, mapping, &self.hasher, self.identifiers);
+        if let Some(twin) = &self.twin {
+            self.columns.read_fields(view, &field_arrays, twin, self.identifiers);
+            self.columns.turn_over();
+        } else {
+            self.columns.read_keys(view, &key_arrays, &self.key);
+        }
+        self.columns.read_fields(view, &field_arrays, &self.hasher, self.identifiers);
+        if self.twin.is_some() {
+            self.columns.key_by_content(&self.key);
         }
         let columns = &self.columns;
         let mut ids = Vec::new();
@@ -165,6 +176,26 @@ impl Columns {
                 Some(text) => self.keys[row] = key.text_hash(text),
                 None => self.without_key(row),
             }
+        }
+    }
+
+    fn read_fields(&mut self, view: &Bound<'_>, arrays: &[ArrayRef], hasher: &RecordHasher, identifiers: Identifiers) {
+        for (number, (array, (mapping, e))) in arrays.iter().zip(&view.fields).enumerate() {
+            self.read_field(number, array, &e.field, mapping, hasher, identifiers);
+        }
+    }
+
+    /// The fields were read with the twin's numbers; they are read once more.
+    fn turn_over(&mut self) {
+        for (key, sum) in self.keys.iter_mut().zip(&mut self.sums) {
+            *key = KeyHash(core::mem::take(sum));
+        }
+    }
+
+    /// In the place of a key stands the twin's sum, and then the content.
+    fn key_by_content(&mut self, key: &HashKey) {
+        for (twin, sum) in self.keys.iter_mut().zip(&self.sums) {
+            *twin = KeyHash(key.content(*sum, twin.0));
         }
     }
 

@@ -15,7 +15,8 @@ pub(super) enum Identifiers {
 
 impl Identifiers {
     pub(super) fn of(spec: &ViewSpec) -> Self {
-        let mut identifiers = spec.mapping.identifiers();
+        // A key of content is of one record.
+        let mut identifiers = spec.column_fields().filter(|f| f.identifier);
         let is_key = |f: &FieldMapping| spec.key.single() == Some(&f.column) && f.normalize.is_empty();
         match (identifiers.next(), identifiers.next()) {
             (None, _) => Self::Unique,

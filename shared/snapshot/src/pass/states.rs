@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use driftless_model::{KeyHash, Lanes, RecordState, Task, in_lanes};
 
+use super::content::Contents;
 use super::entries::{Digests, Entry};
 use super::fields::{Fields, Keys, fields, keys};
 use super::files::{Source, Survey, located, scan, unreadable};
@@ -84,6 +85,7 @@ struct Lane<'s, 'a> {
 impl Lane<'_, '_> {
     async fn read(self, share: &Share) -> Result<Vec<(KeyHash, RecordState)>, ReadError> {
         let mut states = Vec::new();
+        let mut contents = self.spec.key.is_content().then(|| Contents::new(self.spec, self.key));
         for (file_number, groups) in share {
             let file = self.survey.open(*file_number).await?;
             let schema = file.schema();
@@ -96,7 +98,11 @@ impl Lane<'_, '_> {
                 // The rows of a batch are wanted rows that follow each other.
                 let at = self.entries.partition_point(|entry| entry.row() < first);
                 let entries = self.entries.iter().skip(at);
-                let taken = take(&view, &batch.rows, self.key, entries, &mut states);
+                let most = self.survey.rows();
+                let taken = match &mut contents {
+                    None => take(&view, &batch.rows, self.key, entries, &mut states),
+                    Some(contents) => take_by_content(&view, &batch.rows, contents, most, entries, &mut states),
+                };
                 taken.map_err(|e| located(e, &file, batch.row_group))?;
             }
         }
@@ -119,6 +125,26 @@ fn take<'e>(
         let Some(record_key) = key_reader.key(row).filter(|found| key.key_hash(found) == entry.key()) else { continue };
         let Some(identifiers) = reader.identifiers(row) else { continue };
         states.push((entry.key(), RecordState { key: record_key, attr_hash: entry.attr(), identifiers }));
+    }
+    Ok(())
+}
+
+fn take_by_content<'e>(
+    view: &Bound<'_>,
+    batch: &arrow::array::RecordBatch,
+    contents: &mut Contents<'_>,
+    most: u64,
+    entries: impl Iterator<Item = &'e Entry>,
+    states: &mut Vec<(KeyHash, RecordState)>,
+) -> Result<(), Evaluated> {
+    let arrays = fields(view, batch)?;
+    let reader = Fields::new(view, &arrays);
+    for (row, entry) in (0..batch.num_rows()).zip(entries) {
+        let Some(content) = contents.of(&reader, row) else { continue };
+        let Some(key) = contents.key(content, entry.key(), most) else { continue };
+        let Some(mut identifiers) = reader.identifiers(row) else { continue };
+        contents.identify(&key, &mut identifiers);
+        states.push((entry.key(), RecordState { key, attr_hash: entry.attr(), identifiers }));
     }
     Ok(())
 }

@@ -10,11 +10,12 @@ use driftless_delivery::{Incoming, Message, Outgoing, Queue};
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{Append, Swap, VersionEntry, VersionKind};
 use driftless_deltalog::item::{ChangeOp, LogItem};
+use driftless_deltalog::registry::DestinationEntry;
 use driftless_fn_connector::{Delivered, Delivery, SharedBudget, Sleep, Timing};
 use driftless_fn_ingest::{Bulk, Ingest};
 use driftless_fn_janitor::{Janitor, Keeping};
 use driftless_fn_planner::plan::{Planned, Planner, Request};
-use driftless_model::{Clock, DestinationId, IdentifierSet, InTurn, KeyHash, Meter, Millis, RecordKey, SyncId, Tokens};
+use driftless_model::{Clock, IdentifierSet, InTurn, KeyHash, Meter, Millis, RecordKey, SyncId, Tokens};
 use driftless_objects::Objects;
 use driftless_snapshot::Limits;
 use driftless_snapshot::locate::{newest, snapshot_of};
@@ -23,7 +24,7 @@ use driftless_testkit::{ManualClock, StepDeltalog, StepObjects, StepQueue, Steps
 
 use crate::dataset::hash_key;
 use crate::ghosts::Ghosts;
-use crate::list::{Remote, Scripted};
+use crate::list::{JOB_TIMEOUT, Remote, Scripted};
 
 /// Everything that an invocation can reach.
 pub(crate) struct Ports {
@@ -149,21 +150,24 @@ impl Ports {
 
     // ---- connector
 
-    async fn capabilities(&self, sync: &SyncId) -> Result<Option<(DestinationId, Capabilities)>, Failure> {
+    async fn capabilities(&self, sync: &SyncId) -> Result<Option<(DestinationEntry, Capabilities)>, Failure> {
         let Some(entry) = self.log.sync(sync).await? else { return Ok(None) };
         let destinations = self.log.destinations().await?;
         let Some(found) = destinations.into_iter().find(|d| d.destination == entry.destination) else {
             return Ok(None);
         };
         let described = documents::destination(self.objects.as_ref(), &found).await?;
-        Ok(Some((found.destination, capabilities_of(&described))))
+        let capabilities = capabilities_of(&described);
+        Ok(Some((found, capabilities)))
     }
 
     pub(crate) async fn deliver(&self, body: &str) -> Result<Verdict, Failure> {
         let Message::Call { sync, run, number, .. } = Message::parse(body)? else { return Ok(Verdict::Done) };
         let Some((destination, capabilities)) = self.capabilities(&sync).await? else { return Ok(Verdict::Done) };
+        let capabilities = Capabilities { job_timeout: JOB_TIMEOUT, ..capabilities };
         let sleep = Arc::new(Virtual(Arc::clone(&self.clock)));
-        let pacer = SharedBudget::new(Arc::clone(&self.log), self.clock(), sleep, destination, capabilities.rate);
+        let rate = capabilities.rate.clone();
+        let pacer = SharedBudget::new(Arc::clone(&self.log), self.clock(), sleep, destination.destination, rate);
         let delivery = Delivery {
             log: Arc::clone(&self.log),
             objects: Arc::clone(&self.objects),
@@ -173,6 +177,7 @@ impl Ports {
             pacer: Arc::new(pacer),
             meter: self.meter.clone(),
             janitor_queue: JANITOR.to_owned(),
+            own_queue: destination.queue_url,
             timing: Timing {
                 lease: Duration::from_secs(LEASE_S),
                 request_timeout: Duration::from_secs(10),
@@ -196,7 +201,9 @@ impl Ports {
         self.ghosts.note(format!("   {run}#{number}: {delivered:?}"));
         Ok(match delivered {
             Delivered::Later(after) => Verdict::Later(after),
-            Delivered::Settled { .. } | Delivered::Dropped | Delivered::Parked => Verdict::Done,
+            Delivered::Settled { .. } | Delivered::Dropped | Delivered::Parked | Delivered::Accepted { .. } => {
+                Verdict::Done
+            }
         })
     }
 

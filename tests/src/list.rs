@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use driftless_connector::{
-    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, ListState, OutRow, Page,
+    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, Job, ListState, OutRow, Page,
 };
-use driftless_model::{Clock, Identifier, IdentifierSet, KeyHash, Millis, Operation, Outcome, RowOutcome, SyncId};
+use driftless_model::{
+    Clock, Identifier, IdentifierSet, KeyHash, Millis, Operation, Outcome, RowOutcome, Session, SyncId,
+};
 use driftless_testkit::{ManualClock, Random, Steps};
 
 use crate::dataset::key_hash;
@@ -45,15 +47,39 @@ pub struct Remote {
 struct State {
     /// What each identifier carries, by list.
     members: BTreeMap<SyncId, BTreeMap<Identifier, String>>,
+    /// By list.
+    sessions: BTreeMap<SyncId, Replacing>,
     refused: BTreeSet<Identifier>,
     down: bool,
     all_or_nothing: bool,
     stubborn: bool,
     moods: VecDeque<Mood>,
     random: Option<Random>,
-    /// On their way: when they arrive, and what they do.
-    late: Vec<(Millis, Sent)>,
+    /// On their way: when they arrive, what they do, and the job that they are of.
+    late: Vec<(Millis, Sent, Option<String>)>,
+    /// It accepts requests and works on them later.
+    jobs: bool,
+    accepted: u64,
+    /// How long the next jobs take, before that is drawn again.
+    durations: VecDeque<i64>,
+    /// When the last accepted job of a list is done: a list's jobs are worked on in order.
+    busy_until: BTreeMap<SyncId, Millis>,
+    /// What became of jobs.
+    ended: BTreeMap<String, Answered>,
 }
+
+/// The session that replaces a list, and those that have ended.
+#[derive(Default)]
+struct Replacing {
+    number: u64,
+    parts: BTreeMap<u32, Vec<OutRow>>,
+    ended: BTreeSet<u64>,
+}
+
+/// For how long a job may be worked on; its time-out is longer.
+const JOB_MS: [i64; 6] = [0, 3_000, 12_000, 70_000, 400_000, 1_500_000];
+/// How long we wait for a job.
+pub(crate) const JOB_TIMEOUT: Duration = Duration::from_secs(3_000);
 
 /// One request, as it travels.
 #[derive(Clone)]
@@ -62,6 +88,7 @@ struct Sent {
     run: String,
     operation: Operation,
     rows: Vec<OutRow>,
+    session: Option<Session>,
 }
 
 impl Remote {
@@ -77,6 +104,16 @@ impl Remote {
     /// Refuses to remove those whom it refuses to add, too.
     pub fn set_stubborn(&self, yes: bool) {
         self.lock().stubborn = yes;
+    }
+
+    /// Accepts requests, and tells later what became of them.
+    pub fn set_jobs(&self, yes: bool) {
+        self.lock().jobs = yes;
+    }
+
+    /// How long the next accepted jobs take, in milliseconds.
+    pub fn script_jobs(&self, durations: impl IntoIterator<Item = i64>) {
+        self.lock().durations.extend(durations);
     }
 
     /// Down, or up again.
@@ -121,23 +158,26 @@ impl Remote {
 
     /// True while a request of this sync is on its way.
     pub fn in_flight(&self, sync: &SyncId) -> bool {
-        self.lock().late.iter().any(|(_, s)| s.sync == *sync)
+        self.lock().late.iter().any(|(_, s, _)| s.sync == *sync)
     }
 
     /// Lets requests arrive that are due.
     pub fn land(&self, now: Millis, ghosts: &Ghosts) {
         let mut state = self.lock();
         let (due, rest): (Vec<_>, Vec<_>) =
-            core::mem::take(&mut state.late).into_iter().partition(|(at, _)| *at <= now);
+            core::mem::take(&mut state.late).into_iter().partition(|(at, _, _)| *at <= now);
         state.late = rest;
-        for (_, sent) in due {
-            state.apply(&sent, sent.rows.len(), ghosts, false);
+        for (_, sent, job) in due {
+            let answered = state.apply(&sent, sent.rows.len(), ghosts, false);
+            if let Some(job) = job {
+                state.ended.insert(job, answered);
+            }
         }
     }
 
     /// When the next late request arrives.
     pub fn next_landing(&self) -> Option<Millis> {
-        self.lock().late.iter().map(|(at, _)| *at).min()
+        self.lock().late.iter().map(|(at, _, _)| *at).min()
     }
 }
 
@@ -157,12 +197,50 @@ impl State {
         }
     }
 
+    /// Takes a request on, as a job that is done later. One in thirty is taken and never worked on.
+    fn accept(&mut self, sent: Sent, now: Millis) -> Job {
+        let draw = self.random.as_mut().map_or((0, 0), |r| (r.below(JOB_MS.len()), r.below(30)));
+        self.accepted += 1;
+        let name = format!("job-{}", self.accepted);
+        if draw.1 != 29 {
+            let before = self.busy_until.get(&sent.sync).copied().unwrap_or(now).max(now);
+            let drawn = JOB_MS.get(draw.0).copied().unwrap_or(0);
+            let done = before.plus(self.durations.pop_front().unwrap_or(drawn));
+            self.busy_until.insert(sent.sync.clone(), done);
+            self.late.push((done, sent, Some(name.clone())));
+        }
+        Job::new(name).unwrap_or_else(|_| unreachable!("it is short"))
+    }
+
+    /// What a job is said to have come to.
+    fn told(&mut self, job: &Job, rows: usize) -> Answered {
+        match self.random.as_mut().map(|r| r.below(40)) {
+            Some(0..=2) => return Answered::NoAnswer { reason: "timeout".into() },
+            Some(3) => return Answered::Throttled { after: None, reason: "429".into() },
+            Some(4) => return Answered::Fatal { reason: "401".into() },
+            // It has forgotten the job.
+            Some(5) => {
+                self.ended.remove(job.as_str());
+                return Answered::Rows(vec![Outcome::Unknown.into(); rows]);
+            }
+            _ => {}
+        }
+        self.ended.get(job.as_str()).cloned().unwrap_or(Answered::Pending { after: None })
+    }
+
     fn refuses(&self, operation: Operation, row: &OutRow) -> bool {
         (operation.sends() || self.stubborn) && row.identifiers.iter().any(|i| self.refused.contains(i))
     }
 
     /// Applies the first rows of a request and says what became of them.
     fn apply(&mut self, sent: &Sent, rows: usize, ghosts: &Ghosts, heard: bool) -> Answered {
+        if sent.operation == Operation::Clear {
+            self.replace(sent, BTreeMap::new(), ghosts);
+            return Answered::Rows(Vec::new());
+        }
+        if let Some(session) = sent.session {
+            return self.part(sent, session, ghosts, heard);
+        }
         if self.all_or_nothing && sent.rows.iter().any(|r| self.refuses(sent.operation, r)) {
             return Answered::BatchRejected { reason: "one of them".into() };
         }
@@ -190,6 +268,55 @@ impl State {
         }
         out.extend(vec![None; open]);
         Answered::Partly { rows: out, rest: Box::new(Answered::Unavailable { reason: "half-way".into() }) }
+    }
+}
+
+impl State {
+    /// The list becomes this one.
+    fn replace(&mut self, sent: &Sent, members: BTreeMap<Identifier, String>, ghosts: &Ghosts) {
+        let before = self.members.insert(sent.sync.clone(), members).unwrap_or_default();
+        ghosts.replaced(&sent.sync, &sent.run, before.into_keys().collect());
+    }
+
+    /// A part of a session: nothing is seen of it before the last one has come.
+    fn part(&mut self, sent: &Sent, session: Session, ghosts: &Ghosts, heard: bool) -> Answered {
+        let refused: Vec<bool> = sent.rows.iter().map(|row| self.refuses(sent.operation, row)).collect();
+        let replacing = self.sessions.entry(sent.sync.clone()).or_default();
+        if replacing.ended.contains(&session.number) && !session.last() {
+            // It comes late, and nobody waits for it.
+            return Answered::Unavailable { reason: "the session has ended".into() };
+        }
+        if replacing.number != session.number {
+            if !session.first() {
+                return Answered::Unavailable { reason: "the session was not begun".into() };
+            }
+            (replacing.number, replacing.parts) = (session.number, BTreeMap::new());
+        }
+        let mut taken = Vec::new();
+        let mut outcomes = Vec::new();
+        for (row, refused) in sent.rows.iter().zip(refused) {
+            if refused {
+                outcomes.push(Outcome::Rejected { reason: "refused".into() }.into());
+                continue;
+            }
+            let k = key_hash(row.key.as_str());
+            ghosts.applied(&sent.sync, &sent.run, sent.operation, k, &row.identifiers, heard);
+            taken.push(row.clone());
+            outcomes.push(RowOutcome::from(Outcome::Delivered));
+        }
+        replacing.parts.insert(session.part, taken);
+        if session.last() && replacing.ended.insert(session.number) {
+            let whole = u32::try_from(replacing.parts.len()) == Ok(session.parts);
+            let rows = core::mem::take(&mut replacing.parts).into_values().flatten();
+            let members =
+                rows.flat_map(|row| row.identifiers.iter().map(|i| (i.clone(), plan(&row))).collect::<Vec<_>>());
+            let members = members.collect();
+            if !whole {
+                ghosts.violated("the last part of a session came before another");
+            }
+            self.replace(sent, members, ghosts);
+        }
+        Answered::Rows(outcomes)
     }
 }
 
@@ -225,6 +352,22 @@ impl Scripted {
         let rows = sent.rows.len();
         let lost = Answered::NoAnswer { reason: "timeout".into() };
         let now = self.clock.now();
+        if state.jobs {
+            return match state.mood() {
+                Mood::Answers | Mood::AnswersHalf | Mood::RejectsAll => {
+                    (Answered::Accepted { job: state.accept(sent, now) }, None)
+                }
+                Mood::LosesAnswer | Mood::GetsItLate => {
+                    let _: Job = state.accept(sent, now);
+                    (lost, None)
+                }
+                Mood::NeverGetsIt => (lost, None),
+                Mood::Throttles => {
+                    (Answered::Throttled { after: Some(Duration::from_secs(7)), reason: "429".into() }, None)
+                }
+                Mood::RefusesUs => (Answered::Fatal { reason: "401".into() }, None),
+            };
+        }
         let give_up = now.plus(i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX));
         match state.mood() {
             Mood::Answers => (state.apply(&sent, rows, &self.ghosts, true), None),
@@ -234,12 +377,16 @@ impl Scripted {
             }
             Mood::NeverGetsIt => (lost, None),
             Mood::GetsItLate => {
-                state.late.push((Millis(i64::midpoint(now.0, give_up.0)), sent));
+                state.late.push((Millis(i64::midpoint(now.0, give_up.0)), sent, None));
                 (lost, Some(give_up))
             }
+            Mood::AnswersHalf if sent.session.is_some() => (lost, None),
             Mood::AnswersHalf => (state.apply(&sent, rows.div_ceil(2), &self.ghosts, true), None),
             Mood::Throttles => {
                 (Answered::Throttled { after: Some(Duration::from_secs(7)), reason: "429".into() }, None)
+            }
+            Mood::RejectsAll if sent.session.is_some() || sent.operation == Operation::Clear => {
+                (state.apply(&sent, rows, &self.ghosts, true), None)
             }
             Mood::RejectsAll => {
                 let rejected = Outcome::Rejected { reason: "refused".into() };
@@ -247,6 +394,21 @@ impl Scripted {
             }
             Mood::RefusesUs => (Answered::Fatal { reason: "401".into() }, None),
         }
+    }
+}
+
+impl Scripted {
+    async fn ask(&self, sent: Sent, timeout: Duration) -> Answer {
+        // An injected failure is a lost answer: after the step the request was made.
+        let work = async {
+            let (answered, until) = self.request(sent, timeout);
+            if let Some(until) = until {
+                self.clock.sleep_until(until).await;
+            }
+            Ok::<_, ()>(answered)
+        };
+        let answered = self.steps.step("request", work, || ()).await;
+        Answer { is: answered.unwrap_or(Answered::NoAnswer { reason: "reset".into() }), requests: 1 }
     }
 }
 
@@ -262,17 +424,39 @@ impl Connector for Scripted {
             run: self.run.clone(),
             operation: batch.operation,
             rows: batch.rows.to_vec(),
+            session: batch.session,
         };
-        // An injected failure is a lost answer: after the step the request was made.
+        self.ask(sent, batch.timeout).await
+    }
+
+    async fn clear(&self, _: Millis, batch: &Batch<'_>) -> Answer {
+        let sent = Sent {
+            sync: self.sync.clone(),
+            run: self.run.clone(),
+            operation: Operation::Clear,
+            rows: Vec::new(),
+            session: None,
+        };
+        self.ask(sent, batch.timeout).await
+    }
+
+    async fn poll(&self, job: &Job, batch: &Batch<'_>) -> Answer {
         let work = async {
-            let (answered, until) = self.request(sent, batch.timeout);
-            if let Some(until) = until {
-                self.clock.sleep_until(until).await;
+            let mut state = self.remote.lock();
+            if state.down {
+                return Ok(Answered::Unavailable { reason: "503".into() });
             }
-            Ok::<_, ()>(answered)
+            Ok::<_, ()>(state.told(job, batch.rows.len()))
         };
-        let answered = self.steps.step("request", work, || ()).await;
-        Answer { is: answered.unwrap_or(Answered::NoAnswer { reason: "reset".into() }), requests: 1 }
+        let answered = self.steps.step("poll", work, || ()).await;
+        let answered = answered.unwrap_or(Answered::NoAnswer { reason: "reset".into() });
+        if let Answered::Rows(outcomes) = &answered {
+            let said = batch.rows.iter().zip(outcomes).filter(|(_, row)| row.outcome == Outcome::Delivered);
+            for (row, _) in said {
+                self.ghosts.heard(&self.sync, key_hash(row.key.as_str()), &row.identifiers);
+            }
+        }
+        Answer { is: answered, requests: 1 }
     }
 
     async fn inspect(&self) -> Result<ListState, Failure> {

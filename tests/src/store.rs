@@ -291,6 +291,7 @@ pass! {
     fn put_calls(sync: &SyncId, calls: &[Call]) -> ();
     fn call(sync: &SyncId, run: &RunId, number: u32) -> Option<Call>;
     fn release(sync: &SyncId, call: &Call, token: &Token, maybe: bool) -> Swap;
+    fn keep(sync: &SyncId, call: &Call, token: &Token, maybe: bool) -> Swap;
     fn settle(sync: &SyncId, run: &RunId, number: u32, token: &Token, outcome: &CallOutcome) -> Swap;
     fn count_reject(sync: &SyncId, reject: &Reject) -> ();
     fn rejects(sync: &SyncId) -> Vec<Reject>;

@@ -13,7 +13,7 @@ use driftless_state::names;
 use driftless_testkit::{CountingTokens, ManualClock, Random, Visits, events};
 
 use crate::at_once;
-use crate::dataset::{Mapping, People, Settings, destination, object_key, parquet, sync};
+use crate::dataset::{Mapping, People, Settings, destination, object_key, parquet, replacing, sync};
 use crate::faults::Faults;
 use crate::functions::{INGEST, JANITOR, PLANNER, TO_CRM};
 use crate::ghosts::Ghosts;
@@ -42,6 +42,8 @@ pub struct Setup {
     pub all_or_nothing: bool,
     /// The destination has an update of its own.
     pub updates: bool,
+    /// The destination accepts requests and tells later what became of them.
+    pub jobs: bool,
     /// A rule that the stores do not keep.
     pub forgotten: Option<Forgotten>,
 }
@@ -58,6 +60,7 @@ impl Default for Setup {
             grace_ms: 600_000,
             all_or_nothing: false,
             updates: false,
+            jobs: false,
             forgotten: None,
         }
     }
@@ -112,6 +115,7 @@ impl World {
         let settings = setup.settings;
         ghosts.set_limits(settings.attempt_limit, settings.max_removals);
         remote.set_all_or_nothing(setup.all_or_nothing);
+        remote.set_jobs(setup.jobs);
         let log = Arc::new(WatchedDeltalog::new(Arc::clone(&memory), Arc::clone(&ghosts), setup.forgotten));
         let mut world = Self {
             queue: Arc::new(MemoryQueue::new(Arc::clone(&clock) as Arc<dyn Clock>).metered(meter.clone())),
@@ -141,7 +145,11 @@ impl World {
     }
 
     fn apply(&mut self) {
-        let described = serde_json::to_vec(&destination(self.setup.all_or_nothing, self.setup.updates));
+        let described = match self.setup.settings.replaces {
+            Some(how) => replacing(how),
+            None => destination(self.setup.all_or_nothing, self.setup.updates),
+        };
+        let described = serde_json::to_vec(&described);
         let described = described.expect("it serialises");
         let id = "crm".parse().expect("a name");
         let object = names::destination_document(&id, &described);

@@ -3,6 +3,8 @@
 
 #[path = "traces/bulk.rs"]
 mod bulk;
+#[path = "traces/jobs.rs"]
+mod jobs;
 #[path = "traces/smaller.rs"]
 mod smaller;
 #[path = "traces/stage.rs"]
@@ -81,7 +83,8 @@ fn lose_b(w: &mut World) {
     w.finish(task);
 }
 
-const SETTINGS: Settings = Settings { deadline_s: 86_400, max_removals: 2, attempt_limit: 2, inspect: false };
+const SETTINGS: Settings =
+    Settings { deadline_s: 86_400, max_removals: 2, attempt_limit: 2, inspect: false, replaces: None };
 const SETUP: Setup = Setup {
     seed: 0,
     syncs: 1,
@@ -92,6 +95,7 @@ const SETUP: Setup = Setup {
     grace_ms: 600_000,
     all_or_nothing: false,
     updates: false,
+    jobs: false,
     forgotten: None,
 };
 

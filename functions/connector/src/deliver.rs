@@ -4,8 +4,11 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use driftless_changeset::PlannedRow;
-use driftless_connector::{Connector, Driven, ListState, OutRow, Pacer, Stop, Work, drive};
+use driftless_connector::{
+    Connector, Driven, Jobs, KeepJobs, Kept, ListState, NotKept, OutRow, Pacer, Stop, Work, drive,
+};
 use driftless_delivery::{Message, Outgoing, Queue};
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::Swap;
@@ -15,6 +18,7 @@ use driftless_model::{
 };
 use driftless_objects::Objects;
 
+use crate::clear::clear;
 use crate::error::Error;
 
 /// Times that a delivery keeps to.
@@ -52,6 +56,8 @@ pub struct Delivery {
     pub meter: Meter,
     /// Where sweeps are asked for.
     pub janitor_queue: String,
+    /// The queue that this function drains: where a call comes back from that waits for a job.
+    pub own_queue: String,
     /// See [`Timing`].
     pub timing: Timing,
 }
@@ -72,6 +78,11 @@ pub enum Delivered {
     Dropped,
     /// The run was parked; its messages are not needed any more.
     Parked,
+    /// The destination has accepted rows and tells later; a delayed message comes back for them.
+    Accepted {
+        /// Then.
+        until: Millis,
+    },
     /// Come back: another worker has the call, the deadline is near, or rows are still open.
     Later(Duration),
 }
@@ -85,6 +96,12 @@ impl Delivery {
     ///   repeatable. If the run is closed instead, its rows are uncertain.
     /// * Dies after the outcome: the redelivered message finds the call settled.
     /// * The outcome was written and we did not hear: the store recognises our claim's outcome.
+    /// * Dies after rows were accepted, before the job was kept: the next claim is `maybe` and sends them again.
+    /// * Dies after the job was kept: the next claim asks for it and sends nothing that it is about.
+    /// * Dies before the message that comes back was sent: the janitor finds the job overdue and queues the call.
+    ///
+    /// While a run closes nothing is sent any more, but jobs are asked for: it is committed when none may still end
+    /// (protocol rule 16).
     ///
     /// # Errors
     /// [`Error`]: the message should come back.
@@ -96,7 +113,10 @@ impl Delivery {
         number: u32,
         deadline: Millis,
     ) -> Result<Delivered, Error> {
-        let Some(item) = self.open_run(sync, run).await? else { return Ok(Delivered::Dropped) };
+        let Some(item) = self.working_run(sync, run).await? else { return Ok(Delivered::Dropped) };
+        if is_closing(&item) && self.log.call(sync, run, number).await?.is_none_or(|call| call.jobs.is_empty()) {
+            return Ok(Delivered::Dropped);
+        }
         let token = self.tokens.token();
         let now = self.clock.now();
         let lease_until = now.plus(millis(self.timing.lease));
@@ -109,8 +129,9 @@ impl Delivery {
             }
             Claimed::Missing => return Ok(Delivered::Dropped),
         };
-        if call.phase > item.phase {
-            // A removal of the same record has not settled yet; the janitor queues this call when it has.
+        // A removal of the same record has not settled yet: the janitor queues this call when it has. Or everything waits for
+        // jobs that are not to be asked for yet: another message comes when they are.
+        if call.phase > item.phase || only_waits(&call, now) {
             let _: Swap = self.log.release(sync, &call, &token, call.maybe).await?;
             return Ok(Delivered::Dropped);
         }
@@ -118,31 +139,41 @@ impl Delivery {
             driftless_history::read_rows(self.objects.as_ref(), &item.changeset, call.first_row, call.rows).await?;
         let erased = self.erased(sync, call.operation).await?;
         // Claimed first, then the run is read again: closing sets its state, then looks at claims (protocol rule 16).
-        let Some(item) = self.open_run(sync, run).await? else {
-            let _: Swap = self.log.release(sync, &call, &token, call.maybe).await?;
-            return Ok(Delivered::Dropped);
+        let item = match self.working_run(sync, run).await? {
+            Some(item) if !is_closing(&item) || !call.jobs.is_empty() => item,
+            _ => {
+                let _: Swap = self.log.release(sync, &call, &token, call.maybe).await?;
+                return Ok(Delivered::Dropped);
+            }
         };
         let stop_before = deadline.min(lease_until);
         if matches!(call.operation, Operation::Inspect | Operation::Prepare) {
             return self.first(connector, &item, call, &token).await;
         }
-        let (mut outcomes, open) = split(&call, &rows, &erased)?;
+        let Split { mut outcomes, open, never_again } = split(&call, &rows, &erased, is_closing(&item))?;
         let base = format!("{run}-{number}");
+        let keeper = Keeper { delivery: self, run: &item, call: &call, token: &token, before: &outcomes };
         let work = Work {
             stop_before,
             request_timeout: self.timing.request_timeout,
             first_attempt_unsettled: call.maybe,
             session: call.session,
             before: item.planned_at,
+            jobs: Jobs { in_flight: &call.jobs, never_again: &never_again, keeper: &keeper },
             ..Work::new(call.operation, &open, &base)
         };
-        let driven = drive(connector, self.pacer.as_ref(), self.clock.as_ref(), work).await;
+        let (pacer, clock) = (self.pacer.as_ref(), self.clock.as_ref());
+        let driven = match call.operation {
+            Operation::Clear => clear(connector, pacer, clock, work).await,
+            _ => drive(connector, pacer, clock, work).await,
+        };
         outcomes.extend(driven.outcomes.clone());
         self.record(&item, call, &token, outcomes, driven).await
     }
 
-    async fn open_run(&self, sync: &SyncId, run: &RunId) -> Result<Option<Run>, Error> {
-        Ok(self.log.run(sync, run).await?.filter(|r| r.state == RunState::Open))
+    /// A run whose calls are worked on: it is open, or it closes and waits for its jobs.
+    async fn working_run(&self, sync: &SyncId, run: &RunId) -> Result<Option<Run>, Error> {
+        Ok(self.log.run(sync, run).await?.filter(|r| r.state == RunState::Open || is_closing(r)))
     }
 
     /// Erased keys, checked right before sending: removals always go (protocol rule 13).
@@ -162,34 +193,61 @@ impl Delivery {
         run: &Run,
         mut call: Call,
         token: &Token,
-        outcomes: BTreeMap<u32, RowOutcome>,
+        mut outcomes: BTreeMap<u32, RowOutcome>,
         driven: Driven,
     ) -> Result<Delivered, Error> {
-        let requests = call.progress.as_ref().map_or(0, |p| p.requests) + driven.requests;
-        let usage = self.used(&call, run);
-        let Some(stop) = driven.stop else {
-            let outcome = outcome(&outcomes, requests, self.clock.now(), usage);
+        let closing = is_closing(run);
+        if driven.stop.is_none() && !closing {
+            let known = self.known(&call, &outcomes, &driven.unnamed, driven.requests, self.used(&call, run));
+            let requests = known.requests;
             let delivered = outcomes.values().filter(|o| o.outcome == Outcome::Delivered).count() as u64;
             let other = outcomes.len() as u64 - delivered;
-            let settled = self.log.settle(&run.sync, &run.id, call.number, token, &outcome).await?;
+            let settled = self.log.settle(&run.sync, &run.id, call.number, token, &known).await?;
             self.carried();
             if settled == Swap::Lost {
                 return Ok(Delivered::Dropped);
             }
             self.ask_for_sweep(run).await?;
             return Ok(Delivered::Settled { delivered, other, requests });
-        };
-        let last: BTreeMap<u32, RowOutcome> = outcomes.into_iter().filter(|(_, o)| o.outcome.is_final()).collect();
-        call.progress_rows = last.keys().copied().collect();
-        call.progress = Some(outcome(&last, requests, self.clock.now(), usage));
-        call.last_error = Some(reason(&stop).to_owned());
+        }
+        outcomes.retain(|_, row| row.outcome.is_final());
+        let known = self.known(&call, &outcomes, &driven.unnamed, driven.requests, self.used(&call, run));
+        call.progress_rows = outcomes.keys().copied().collect();
+        call.progress = Some(known);
+        call.jobs = driven.jobs;
+        call.last_error = driven.stop.as_ref().and_then(reason).map(str::to_owned);
         let maybe = call.maybe || driven.unanswered;
         let released = self.log.release(&run.sync, &call, token, maybe).await?;
         self.carried();
         if released == Swap::Lost {
             return Ok(Delivered::Dropped);
         }
-        self.stop(run, stop).await
+        match driven.stop {
+            Some(stop) => self.stop(run, &call, stop).await,
+            // The run closes: what was in flight has ended, and the rest is never sent.
+            None => {
+                self.sweep(run).await?;
+                Ok(Delivered::Dropped)
+            }
+        }
+    }
+
+    /// Everything that is known of a call, with what earlier claims found out.
+    fn known(
+        &self,
+        call: &Call,
+        outcomes: &BTreeMap<u32, RowOutcome>,
+        unnamed: &BTreeMap<String, u64>,
+        requests: u32,
+        usage: Usage,
+    ) -> CallOutcome {
+        let earlier = call.progress.as_ref();
+        let mut all = earlier.map(|p| p.unnamed.clone()).unwrap_or_default();
+        for (code, count) in unnamed {
+            *all.entry(code.clone()).or_default() += count;
+        }
+        let requests = earlier.map_or(0, |p| p.requests) + requests;
+        CallOutcome { unnamed: all, ..outcome(outcomes, requests, self.clock.now(), usage) }
     }
 
     /// What the call has used, over all claims, with the write that says so. What an earlier write did not carry is in it.
@@ -205,11 +263,14 @@ impl Delivery {
     }
 
     /// What a stop means for the run and the message.
-    async fn stop(&self, run: &Run, stop: Stop) -> Result<Delivered, Error> {
+    async fn stop(&self, run: &Run, call: &Call, stop: Stop) -> Result<Delivered, Error> {
         let now = self.clock.now();
         match stop {
             Stop::Deadline => Ok(Delivered::Later(Duration::from_secs(1))),
-            Stop::Pending { until } => Ok(Delivered::Later(until_from(until, now))),
+            Stop::Pending { until } => {
+                self.come_back(run, call, until_from(until, now)).await?;
+                Ok(Delivered::Accepted { until })
+            }
             Stop::Throttled { until, reason } => {
                 let wait = until_from(until, now);
                 if wait <= self.timing.patience {
@@ -293,14 +354,79 @@ impl Delivery {
         Ok(Delivered::Parked)
     }
 
+    /// A new message comes for the call: one that waits longer than it may be received does not burn its receives.
+    async fn come_back(&self, run: &Run, call: &Call, after: Duration) -> Result<(), Error> {
+        let message = Message::Call {
+            sync: run.sync.clone(),
+            run: run.id.clone(),
+            number: call.number,
+            operation: call.operation,
+            first_row: call.first_row,
+            rows: call.rows,
+            changeset: run.changeset.clone(),
+        };
+        let seconds = u32::try_from(after.as_secs()).unwrap_or(u32::MAX);
+        Ok(self.queue.send(&self.own_queue, &[Outgoing::from(&message).delayed(seconds)]).await?)
+    }
+
     /// Tells the janitor when the phase has no open call left. If we die before this line the periodic sweep finds it.
     async fn ask_for_sweep(&self, run: &Run) -> Result<(), Error> {
         if !self.log.has_open_calls(&run.sync, &run.id, run.phase).await? {
-            let sweep = Message::Sweep { sync: Some(run.sync.clone()), run: Some(run.id.clone()) };
-            self.queue.send(&self.janitor_queue, &[Outgoing::from(&sweep)]).await?;
+            self.sweep(run).await?;
         }
         Ok(())
     }
+
+    async fn sweep(&self, run: &Run) -> Result<(), Error> {
+        let sweep = Message::Sweep { sync: Some(run.sync.clone()), run: Some(run.id.clone()) };
+        Ok(self.queue.send(&self.janitor_queue, &[Outgoing::from(&sweep)]).await?)
+    }
+}
+
+/// Keeps jobs in the item of their call, under its claim.
+struct Keeper<'a> {
+    delivery: &'a Delivery,
+    run: &'a Run,
+    call: &'a Call,
+    token: &'a Token,
+    /// Rows that were final before this claim.
+    before: &'a BTreeMap<u32, RowOutcome>,
+}
+
+#[async_trait]
+impl KeepJobs for Keeper<'_> {
+    async fn keep(&self, kept: &Kept) -> Result<(), NotKept> {
+        let mut outcomes = self.before.clone();
+        outcomes.extend(kept.outcomes.iter().map(|(number, row)| (*number, row.clone())));
+        outcomes.retain(|_, row| row.outcome.is_final());
+        let (call, log) = (self.call, &self.delivery.log);
+        let known = self.delivery.known(call, &outcomes, &kept.unnamed, kept.requests, call.usage());
+        let with_jobs = Call {
+            progress_rows: outcomes.keys().copied().collect(),
+            progress: Some(known),
+            jobs: kept.in_flight.clone(),
+            ..call.clone()
+        };
+        match log.keep(&self.run.sync, &with_jobs, self.token, call.maybe || kept.unanswered).await {
+            Ok(Swap::Done) => Ok(()),
+            Ok(Swap::Lost) => Err(NotKept),
+            Err(error) => {
+                tracing::warn!(run_id = %self.run.id, call = call.number, %error, "accepted jobs could not be kept yet");
+                Err(NotKept)
+            }
+        }
+    }
+}
+
+fn is_closing(run: &Run) -> bool {
+    matches!(run.state, RunState::Closing { .. })
+}
+
+/// True if no row is to be sent and no job to be asked for yet.
+fn only_waits(call: &Call, now: Millis) -> bool {
+    let in_flight: BTreeSet<u32> = call.jobs.iter().flat_map(|job| job.rows.iter().copied()).collect();
+    let known = call.progress_rows.len() + in_flight.len();
+    !call.jobs.is_empty() && call.jobs.iter().all(|job| now < job.poll_at) && known >= call.rows as usize
 }
 
 /// The write of a call's outcome, whose item is small.
@@ -308,38 +434,55 @@ const CARRIER: Usage = Usage::of([0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
 
 type OpenRows = Vec<(u32, OutRow)>;
 
-/// Rows that are final already (from an earlier claim, or because they are erased), and those to be sent.
-fn split(
-    call: &Call,
-    rows: &[PlannedRow],
-    erased: &BTreeSet<KeyHash>,
-) -> Result<(BTreeMap<u32, RowOutcome>, OpenRows), Error> {
-    let mut outcomes = BTreeMap::new();
-    let mut open = Vec::new();
+/// The rows of a call.
+struct Split {
+    /// Final already: from an earlier claim, or because they are erased.
+    outcomes: BTreeMap<u32, RowOutcome>,
+    /// To be sent, or in flight.
+    open: OpenRows,
+    /// In flight, and not to be sent again.
+    never_again: BTreeSet<u32>,
+}
+
+/// What is in flight is asked for even if it is erased meanwhile: it was sent. Of a run that closes nothing else is open.
+fn split(call: &Call, rows: &[PlannedRow], erased: &BTreeSet<KeyHash>, closing: bool) -> Result<Split, Error> {
+    let mut out = Split { outcomes: BTreeMap::new(), open: Vec::new(), never_again: BTreeSet::new() };
+    let in_flight: BTreeSet<u32> = call.jobs.iter().flat_map(|job| job.rows.iter().copied()).collect();
     for (number, row) in (0u32..).zip(rows) {
+        let is_erased = row.operation.sends() && erased.contains(&row.key_hash);
+        let flies = in_flight.contains(&number);
         if call.progress_rows.binary_search(&number).is_ok() {
             let kept = call.progress.as_ref();
             let exception = kept.and_then(|p| p.exceptions.get(&number)).cloned();
             let remote_id = kept.and_then(|p| p.remote_ids.get(&number)).cloned();
-            outcomes.insert(number, exception.unwrap_or(RowOutcome { outcome: Outcome::Delivered, remote_id }));
-        } else if row.operation.sends() && erased.contains(&row.key_hash) {
-            outcomes.insert(number, Outcome::Suppressed.into());
-        } else {
-            let fields = match &row.fields {
-                None => serde_json::Map::new(),
-                Some(json) => serde_json::from_str(json)
-                    .map_err(|_| Error::Payload { row: call.first_row + u64::from(number) })?,
-            };
-            let out = OutRow {
-                key: row.key.clone(),
-                identifiers: row.identifiers.clone(),
-                remote_id: row.remote_id.clone(),
-                fields,
-            };
-            open.push((number, out));
+            out.outcomes.insert(number, exception.unwrap_or(RowOutcome { outcome: Outcome::Delivered, remote_id }));
+            continue;
         }
+        match () {
+            () if flies && (is_erased || closing) => drop(out.never_again.insert(number)),
+            () if flies => {}
+            () if closing => continue,
+            () if is_erased => {
+                out.outcomes.insert(number, Outcome::Suppressed.into());
+                continue;
+            }
+            () => {}
+        }
+        let fields = match &row.fields {
+            None => serde_json::Map::new(),
+            Some(json) => {
+                serde_json::from_str(json).map_err(|_| Error::Payload { row: call.first_row + u64::from(number) })?
+            }
+        };
+        let row = OutRow {
+            key: row.key.clone(),
+            identifiers: row.identifiers.clone(),
+            remote_id: row.remote_id.clone(),
+            fields,
+        };
+        out.open.push((number, row));
     }
-    Ok((outcomes, open))
+    Ok(out)
 }
 
 /// Exceptions to "delivered", and the ids that the destination assigned.
@@ -355,13 +498,14 @@ fn outcome(outcomes: &BTreeMap<u32, RowOutcome>, requests: u32, at: Millis, usag
     out
 }
 
-fn reason(stop: &Stop) -> &str {
+/// Why it stopped. Waiting for a job is no failure.
+fn reason(stop: &Stop) -> Option<&str> {
     match stop {
         Stop::Throttled { reason, .. } | Stop::Down { reason } | Stop::Fatal { reason } | Stop::NoAnswer { reason } => {
-            reason
+            Some(reason)
         }
-        Stop::Deadline => "the function's time was over",
-        Stop::Pending { .. } => "accepted; what became of it is told later",
+        Stop::Deadline => Some("the function's time was over"),
+        Stop::Pending { .. } => None,
     }
 }
 

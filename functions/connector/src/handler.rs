@@ -67,6 +67,7 @@ pub async fn init() -> Result<Service, InitError> {
 struct Built {
     connector: Box<dyn Connector>,
     described: Destination,
+    queue_url: String,
     at: Millis,
 }
 
@@ -123,7 +124,7 @@ impl Function for ConnectorFunction {
             }
         };
         let kind = built.described.kind().as_str();
-        let delivery = self.delivery(&built.described);
+        let delivery = self.delivery(&built);
         let delivered = delivery.call(built.connector.as_ref(), &sync, &run, number, deadline.stop_at).await;
         // What came after the outcome goes to the next call of the same sync.
         self.meter.owe(&sync, self.meter.take());
@@ -150,7 +151,7 @@ impl ConnectorFunction {
                 self.metrics.put(Metric::Requests { kind }, u64::from(*requests));
                 Verdict::Done
             }
-            Delivered::Dropped => Verdict::Done,
+            Delivered::Dropped | Delivered::Accepted { .. } => Verdict::Done,
             Delivered::Parked => {
                 self.metrics.put(Metric::RunsParked { kind }, 1);
                 Verdict::Done
@@ -159,7 +160,8 @@ impl ConnectorFunction {
         }
     }
 
-    fn delivery(&self, described: &Destination) -> Delivery {
+    fn delivery(&self, built: &Built) -> Delivery {
+        let described = &built.described;
         Delivery {
             log: Arc::clone(&self.log),
             objects: Arc::clone(&self.objects),
@@ -169,6 +171,7 @@ impl ConnectorFunction {
             pacer: self.pacer(described.rate()),
             meter: self.meter.clone(),
             janitor_queue: self.janitor_queue.clone(),
+            own_queue: built.queue_url.clone(),
             timing: Timing {
                 lease: self.lease,
                 // A request that could outlive the invocation would never be started.
@@ -210,7 +213,7 @@ impl ConnectorFunction {
         }
         let secrets = secrets.sharing(self.sharing.clone());
         let connector = build_with(&described, &key.1, &secrets, self.policy, &self.ports).map_err(|e| chain(&e))?;
-        let built = Arc::new(Built { connector, described, at: now });
+        let built = Arc::new(Built { connector, described, queue_url: destination.queue_url, at: now });
         self.built.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&built));
         Ok(Some(built))
     }

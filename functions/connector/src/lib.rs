@@ -11,6 +11,7 @@
 //! (`driftless-connector`).
 
 mod budget;
+mod clear;
 mod deliver;
 mod error;
 mod files;

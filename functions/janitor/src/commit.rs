@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use driftless_changeset::{CallReport, Changeset, Settlement, States, forget_fingerprints, residue, settle};
 use driftless_config::Share;
 use driftless_deltalog::head::{self, DeliveredRun, Head, HistoryRef, ResidueRef, Swap};
-use driftless_deltalog::ledger::{Call, Reject, Run, RunResult, RunState};
+use driftless_deltalog::ledger::{Call, CallOutcome, Reject, Run, RunResult, RunState};
 use driftless_history::{Against, FileMeta, Fold, Folded, HistoryFile, encode_delta, encode_residue};
 use driftless_model::{AckRow, KeyHash, Millis, Operation, Outcome, RowOutcome, Token, Usage};
 use driftless_runtime::tell_usage;
@@ -38,8 +38,15 @@ impl Janitor {
         let a = state.a_rows(&named, &deltas, &run.config.fingerprint).await?;
         let mut reports: Vec<CallReport<'_>> = calls.iter().map(|c| report(c, &changeset)).collect();
         if replaces(&calls) && calls.iter().any(was_claimed) {
-            // The list was cleared, or may have been: who was in it before and is not acknowledged now may be there or not.
-            reports.iter_mut().for_each(|report| report.maybe = true);
+            // The parts of a session are what the list is when the last one was taken, and nothing before.
+            let unfinished = calls.iter().any(|c| c.session.is_some_and(|s| s.last()) && c.outcome.is_none());
+            for (report, call) in reports.iter_mut().zip(&calls) {
+                report.replaced = true;
+                if unfinished && call.session.is_some() && was_claimed(call) {
+                    report.outcomes.clear();
+                    report.maybe = true;
+                }
+            }
         }
         let settlement = settle(&a, &reports, &changeset.transfers);
         let now = self.clock.now();
@@ -59,6 +66,7 @@ impl Janitor {
             rejected: settlement.rejected.len() as u64,
             unknown: settlement.unknown,
             undelivered: settlement.undelivered,
+            unnamed: calls.iter().filter_map(told).flat_map(|t| t.unnamed.values()).sum(),
         };
         let all = result.delivered + result.unknown + result.undelivered;
         let succeeded_at = (result.delivered >= threshold.of(all)).then_some(now);
@@ -259,7 +267,7 @@ fn report<'a>(call: &Call, changeset: &'a Changeset) -> CallReport<'a> {
     let rows = changeset.rows.get(first..).unwrap_or_default();
     let rows = rows.get(..call.rows as usize).unwrap_or(rows);
     let mut outcomes: BTreeMap<u32, RowOutcome> = BTreeMap::new();
-    let told = call.outcome.as_ref().or(call.progress.as_ref());
+    let told = told(call);
     if let Some(told) = told {
         let covered: Vec<u32> =
             if call.outcome.is_some() { (0..call.rows).collect() } else { call.progress_rows.clone() };
@@ -269,8 +277,17 @@ fn report<'a>(call: &Call, changeset: &'a Changeset) -> CallReport<'a> {
             outcomes.insert(number, exception.unwrap_or(RowOutcome { outcome: Outcome::Delivered, remote_id }));
         }
     }
+    // Accepted, and never heard of to its end.
+    for number in call.jobs.iter().flat_map(|job| &job.rows) {
+        outcomes.entry(*number).or_insert_with(|| Outcome::Unknown.into());
+    }
     let maybe = call.maybe || (call.outcome.is_none() && call.claim.is_some());
-    CallReport { rows, outcomes, maybe, at: told.map_or(Millis(0), |t| t.at) }
+    CallReport { rows, outcomes, maybe, replaced: false, at: told.map_or(Millis(0), |t| t.at) }
+}
+
+/// What is known of a call: its outcome, or what its claims had found out before the run was closed.
+fn told(call: &Call) -> Option<&CallOutcome> {
+    call.outcome.as_ref().or(call.progress.as_ref())
 }
 
 fn file_meta(head: &Head, stamp: &Token, fingerprint: &str) -> FileMeta {

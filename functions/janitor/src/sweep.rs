@@ -172,6 +172,15 @@ impl Janitor {
                 if calls.iter().any(in_flight) {
                     return Ok(Swept::Waiting);
                 }
+                // Rule 16: what a job still does must not meet what the next run sends. The jobs are asked for meanwhile.
+                if calls.iter().any(|c| c.live_jobs(now).next().is_some()) {
+                    let forgotten = |c: &Call| c.live_jobs(now).next().is_some() && is_overdue(c, now);
+                    let overdue: Vec<Call> = calls.into_iter().filter(forgotten).collect();
+                    if periodic && !overdue.is_empty() {
+                        return self.queue_calls(&run, &overdue, entry).await;
+                    }
+                    return Ok(Swept::Waiting);
+                }
                 self.settle(head, &run, config, deadline).await
             }
             RunState::Committed | RunState::Abandoned => Ok(Swept::Nothing),
@@ -220,7 +229,8 @@ impl Janitor {
         // Planned but never queued, a message lost, a worker that died: the ledger is the work.
         let run = Run { progress: (count(settled), now), ..run.clone() };
         let _: Swap = self.log.update_run(&run, &["open"]).await?;
-        self.queue_calls(&run, &calls, entry).await
+        let lost: Vec<Call> = calls.into_iter().filter(|c| c.jobs.is_empty() || is_overdue(c, now)).collect();
+        self.queue_calls(&run, &lost, entry).await
     }
 
     /// No new claim from here on. Committing waits until every claim in flight has settled or its lease has passed.
@@ -265,7 +275,10 @@ impl Janitor {
                     rows: c.rows,
                     changeset: run.changeset.clone(),
                 };
-                Outgoing::from(&message)
+                // Who waits for a job is not asked for earlier.
+                let next = c.jobs.iter().map(|job| job.poll_at).min().unwrap_or(now);
+                let seconds = next.0.saturating_sub(now.0).max(0).unsigned_abs().div_ceil(1_000);
+                Outgoing::from(&message).delayed(u32::try_from(seconds).unwrap_or(u32::MAX))
             })
             .collect();
         let destinations = self.log.destinations().await?;
@@ -441,6 +454,14 @@ impl Janitor {
         }
     }
 }
+
+/// A job that nobody asked for although it is time: the message that should have come is lost.
+fn is_overdue(call: &Call, now: Millis) -> bool {
+    call.jobs.iter().all(|job| job.poll_at.plus(OVERDUE) < now)
+}
+
+/// How late a delayed message may be, in milliseconds.
+const OVERDUE: i64 = 120_000;
 
 /// How far back a sweep looks for unfinished runs: more than can pile up between two sweeps.
 const RECENT_RUNS: usize = 50;

@@ -1,6 +1,9 @@
 use driftless_config::{Destination, SecretRef};
 
-use crate::{Capabilities, Connector, HttpPolicy, MissingSecret, Ports, Secrets, file, hubspot, rest, scim, webhook};
+use crate::{
+    Capabilities, Connector, HttpPolicy, MissingSecret, Ports, Secrets, file, google_data_manager, hubspot, klaviyo,
+    meta, recipe, rest, scim, webhook,
+};
 
 /// Why a destination cannot be used as it is configured. Every variant is for a person to mend.
 #[derive(Debug, thiserror::Error)]
@@ -91,9 +94,15 @@ pub fn build_with(
         // One line per kind.
         Destination::Rest(config) => Box::new(rest::Rest::new(config, list, secrets, policy)?),
         Destination::Scim(config) => Box::new(scim::Scim::new(config, list, secrets, policy)?),
+        Destination::Meta(config) => Box::new(meta::Meta::new(config, list, secrets, policy)?),
+        Destination::GoogleDataManager(config) => {
+            Box::new(google_data_manager::DataManager::new(config, list, secrets, policy)?)
+        }
+        Destination::Klaviyo(config) => Box::new(klaviyo::Klaviyo::new(config, list, secrets, policy)?),
         Destination::File(config) => Box::new(file::FileDrop::new(config, list, ports)?),
         Destination::Hubspot(config) => Box::new(hubspot::Hubspot::new(config, list, secrets, policy)?),
         Destination::Webhook(config) => Box::new(webhook::Webhook::new(config, list, secrets, policy, ports)?),
+        Destination::Recipe(config) => Box::new(recipe::build(config, list, secrets, policy)?),
     })
 }
 
@@ -104,9 +113,13 @@ pub fn capabilities_of(config: &Destination) -> Capabilities {
         // One line per kind.
         Destination::Rest(config) => rest::capabilities(config),
         Destination::Scim(config) => scim::capabilities(config),
+        Destination::Meta(config) => meta::capabilities(config),
+        Destination::GoogleDataManager(config) => google_data_manager::capabilities(config),
+        Destination::Klaviyo(config) => klaviyo::capabilities(config),
         Destination::File(config) => file::capabilities(config),
         Destination::Hubspot(config) => hubspot::capabilities(config),
         Destination::Webhook(config) => webhook::capabilities(config),
+        Destination::Recipe(config) => recipe::capabilities(config),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every kind of destination does, and the values that pass between it and the stack.
 
 use core::{fmt, time::Duration};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use driftless_model::{
@@ -26,7 +27,7 @@ pub trait Connector: Send + Sync {
         true
     }
 
-    /// Sends rows (at least one, at most the operation's limit) and says what became of them. One data request; look-ups and
+    /// Sends rows (at least one, but for a part of a session whose rows were all taken out; at most the operation's limit) and says what became of them. One data request; look-ups and
     /// the like before or after it are counted in the answer and pass [`Batch::gate`].
     ///
     /// Cancelling the future is like losing the answer.
@@ -37,8 +38,9 @@ pub trait Connector: Send + Sync {
     ///
     /// [`Answered::Pending`]: not done yet. An outcome per row (none for a call without rows): done. Rows that the job
     /// cannot tell of any more, because the destination does not know it, are [`driftless_model::Outcome::Unknown`].
-    /// [`Answered::BatchRejected`]: the job was refused as a whole, because of one or more of its rows. Any other answer
-    /// is about the question, not about the job, and the question is put again.
+    /// [`Answered::BatchRejected`]: the job was refused as a whole, because of one or more of its rows.
+    /// [`Answered::Fatal`]: nothing can be asked until somebody acts. Any other answer is about the question, not about the
+    /// job, and the question is put again.
     async fn poll(&self, job: &Job, batch: &Batch<'_>) -> Answer {
         let _ = (job, batch);
         Answer { is: Answered::Fatal { reason: "this kind of destination has no jobs".into() }, requests: 0 }
@@ -166,6 +168,12 @@ pub enum Answered {
     Accepted {
         /// What it is asked by.
         job: Job,
+    },
+    /// All rows were taken, but for some that the destination counts and does not name: they cannot be told from the others.
+    /// The stack takes every row for delivered, and keeps the counts for people to see.
+    RowsButUnnamed {
+        /// How many were refused, by code.
+        refused: BTreeMap<String, u64>,
     },
     /// A job is not done. Only as an answer of [`Connector::poll`].
     Pending {

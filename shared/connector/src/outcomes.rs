@@ -35,7 +35,10 @@ impl Outcomes {
         let open = self.0.iter().filter(|outcome| outcome.is_none()).count();
         match rest {
             Some(rest) if open == self.0.len() => rest,
-            Some(rest) if open > 0 => Answered::Partly { rows: self.0, rest: Box::new(rest) },
+            // Rows that are to be tried again are so when `rest` says.
+            Some(rest) if open > 0 || self.0.iter().flatten().any(|row| !row.outcome.is_final()) => {
+                Answered::Partly { rows: self.0, rest: Box::new(rest) }
+            }
             _ => {
                 let lost = || RowOutcome::from(Outcome::Unknown);
                 Answered::Rows(self.0.into_iter().map(|outcome| outcome.unwrap_or_else(lost)).collect())

@@ -83,6 +83,7 @@ pub async fn all(store: &dyn Deltalog) {
 
     rule_3_a_claim_over_an_expired_one_is_maybe(store).await;
     rule_3_maybe_is_never_taken_back(store).await;
+    a_job_is_kept_before_anything_else_happens(store).await;
     rule_16_one_worker_holds_a_call(store).await;
     an_outcome_is_written_once_by_the_claimer(store).await;
     calls_are_created_once_and_listed_by_number(store).await;

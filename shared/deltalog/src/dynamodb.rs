@@ -260,7 +260,11 @@ impl Deltalog for DynamoDeltalog {
     }
 
     async fn release(&self, sync: &SyncId, call: &Call, token: &Token, maybe: bool) -> Result<Swap> {
-        self.give_back(sync, call, token, maybe).await
+        self.replace_known(sync, call, token, maybe, false).await
+    }
+
+    async fn keep(&self, sync: &SyncId, call: &Call, token: &Token, maybe: bool) -> Result<Swap> {
+        self.replace_known(sync, call, token, maybe, true).await
     }
 
     async fn settle(

@@ -75,6 +75,9 @@ pub struct RunResult {
     pub unknown: u64,
     /// Rows not sent or to be tried again.
     pub undelivered: u64,
+    /// Of the delivered ones, those that the destination refused without naming them.
+    #[serde(default)]
+    pub unnamed: u64,
 }
 
 /// One refresh of one list.
@@ -136,6 +139,9 @@ pub struct CallOutcome {
     /// Ids that the destination assigned, by row.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub remote_ids: BTreeMap<u32, String>,
+    /// Records that were refused without being named, by code: they count as delivered, as nobody knows which they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unnamed: BTreeMap<String, u64>,
     /// API requests made for this call, over all claims: data requests, then retries, look-ups and bisections.
     pub requests: u32,
     /// When the destination's last answer came.
@@ -185,6 +191,12 @@ pub struct Call {
 }
 
 impl Call {
+    /// Jobs that may still end.
+    pub fn live_jobs(&self, now: Millis) -> impl Iterator<Item = &InFlight> {
+        let open = self.outcome.is_none();
+        self.jobs.iter().filter(move |job| open && job.lives(now))
+    }
+
     /// What delivering it has used so far.
     #[must_use]
     pub fn usage(&self) -> Usage {

@@ -377,6 +377,11 @@ impl Deltalog for MemoryDeltalog {
         Ok(self.lock().swap_call(&key, |stored| ledger::try_release(stored, call, token, maybe)))
     }
 
+    async fn keep(&self, sync: &SyncId, call: &Call, token: &Token, maybe: bool) -> Result<Swap> {
+        let key = (sync.clone(), call.run.clone(), call.number);
+        Ok(self.lock().swap_call(&key, |stored| ledger::try_keep(stored, call, token, maybe)))
+    }
+
     async fn settle(
         &self,
         sync: &SyncId,

@@ -145,6 +145,7 @@ metered! {
         fn claim(sync: &SyncId, run: &RunId, number: u32, token: &Token, now: Millis, lease_until: Millis) -> Claimed,
             one;
         fn release(sync: &SyncId, call: &Call, token: &Token, maybe: bool) -> Swap, one;
+        fn keep(sync: &SyncId, call: &Call, token: &Token, maybe: bool) -> Swap, one;
         fn settle(sync: &SyncId, run: &RunId, number: u32, token: &Token, outcome: &CallOutcome) -> Swap, one;
         fn count_reject(sync: &SyncId, reject: &Reject) -> (), one;
         fn rejects(sync: &SyncId) -> Vec<Reject>, |a: &Vec<Reject>| reads(json(a));

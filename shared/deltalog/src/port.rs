@@ -166,6 +166,9 @@ pub trait Deltalog: Send + Sync {
     ) -> Result<Claimed>;
     /// Gives a claim back, keeping what is final. Condition: open ∧ claim = mine. `maybe` after no answer.
     async fn release(&self, sync: &SyncId, call: &Call, token: &Token, maybe: bool) -> Result<Swap>;
+    /// Replaces what is known of a call while it is claimed: what is final, and the jobs that were accepted. As
+    /// [`Deltalog::release`], but the claim stays. Condition: open ∧ claim = mine.
+    async fn keep(&self, sync: &SyncId, call: &Call, token: &Token, maybe: bool) -> Result<Swap>;
     /// Writes the outcome, once. Condition: open ∧ claim = mine. Success if the outcome is ours already.
     async fn settle(
         &self,

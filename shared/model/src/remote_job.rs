@@ -56,9 +56,19 @@ pub struct InFlight {
     pub rows: Vec<u32>,
     /// When it was accepted.
     pub since: Millis,
+    /// Nothing is expected of it any more after this: its rows are unknown, and their run may close.
+    pub until: Millis,
     /// It is not asked for before this.
     pub poll_at: Millis,
     /// How often it was asked for; the next wait grows with it.
     #[serde(default)]
     pub polls: u32,
+}
+
+impl InFlight {
+    /// True while it may still end: nothing that it is about may be sent in another run (protocol rule 16).
+    #[must_use]
+    pub fn lives(&self, now: Millis) -> bool {
+        now < self.until
+    }
 }

@@ -1,4 +1,5 @@
 //! What holds for every recipe.
+#![allow(clippy::unwrap_used)] // a test
 
 use std::collections::BTreeSet;
 
@@ -112,7 +113,10 @@ proptest! {
             Err(refusal) => prop_assert_eq!(&ending, &Ending::Refused(refusal)),
             Ok(value) => match rule.sent(&value) {
                 None => prop_assert_eq!(&ending, &Ending::LeftOut),
-                Some(sent) => prop_assert!(matches!(&ending, Ending::Sent { text, .. } if *text == sent)),
+                Some(sent) => {
+                    let same = matches!(&ending, Ending::Sent { text, .. } if *text == sent);
+                    prop_assert!(same, "the digest is of the normalised text");
+                }
             },
         }
         prop_assert_eq!(rule.trace(&format!(" \t{value}\u{a0}")).ending, ending);

@@ -101,6 +101,7 @@ steps! {
     fn calls(sync: &SyncId, run: &RunId) -> Vec<Call>;
     fn claim(sync: &SyncId, run: &RunId, number: u32, token: &Token, now: Millis, lease_until: Millis) -> Claimed;
     fn release(sync: &SyncId, call: &Call, token: &Token, maybe: bool) -> Swap;
+    fn keep(sync: &SyncId, call: &Call, token: &Token, maybe: bool) -> Swap;
     fn settle(sync: &SyncId, run: &RunId, number: u32, token: &Token, outcome: &CallOutcome) -> Swap;
     fn count_reject(sync: &SyncId, reject: &Reject) -> ();
     fn rejects(sync: &SyncId) -> Vec<Reject>;

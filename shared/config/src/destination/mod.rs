@@ -2,9 +2,13 @@
 
 mod answer;
 mod file;
+mod google_data_manager;
 mod http;
 mod hubspot;
+mod klaviyo;
+mod meta;
 mod rate;
+mod recipe;
 mod rest;
 mod scim;
 mod webhook;
@@ -22,11 +26,19 @@ use crate::SecretRef;
 pub use answer::{Answer, BodyCode, FailedKey, Pointer, Results, ResultsByKey, ResultsByPosition, RetryAfter};
 pub use answer::{Value, Verdict, Verdicts, WaitFrom, WaitUnit};
 pub use file::{Csv, FileDestination, FileFormat, FileKind, FileMode, JsonLines};
+pub use google_data_manager::{
+    Consent, GoogleAccount, GoogleAddress, GoogleConsent, GoogleDataManagerDestination, GoogleDataManagerKind,
+    GoogleEncoding, GoogleIdentifiers, GoogleProduct, OnPartialSuccess,
+};
 pub use http::{Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, OAuth2Refresh, Template};
 pub use hubspot::{HubspotDestination, HubspotKind, HubspotList, HubspotPaths, ListBy};
+pub use klaviyo::{KlaviyoDestination, KlaviyoKind, ProfileId};
+pub use meta::{MetaDestination, MetaKind};
 pub use rate::{InvalidRate, Rate, Window};
+pub use recipe::{Argument, Parameter, ParameterType, Recipe, RecipeDestination, RecipeKind, recipes};
 pub use rest::{
-    Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation,
+    Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation, RestStep,
+    Shape,
 };
 pub use scim::UserMatch;
 pub use scim::{BulkUse, GroupBy, MemberRemoval, OnRemove, ScimDestination, ScimGroup, ScimKind, ScimMode, ScimUsers};
@@ -164,12 +176,20 @@ kinds! {
     Rest("rest"): RestDestination;
     /// A SCIM 2.0 service: a group's members, or the users themselves.
     Scim("scim"): ScimDestination;
+    /// Meta Custom Audiences.
+    Meta("meta"): MetaDestination;
+    /// Google Customer Match, through the Data Manager API.
+    GoogleDataManager("google_data_manager"): GoogleDataManagerDestination;
+    /// Klaviyo: profiles, and a list that they are in.
+    Klaviyo("klaviyo"): KlaviyoDestination;
     /// Files in a bucket.
     File("file"): FileDestination;
     /// HubSpot: contacts, and a static list of them.
     Hubspot("hubspot"): HubspotDestination;
     /// A receiver of signed requests, which keeps the list itself.
     Webhook("webhook"): WebhookDestination;
+    /// An API that a shipped recipe describes.
+    Recipe("recipe"): RecipeDestination;
 }
 
 /// A way to read the file of a kind.

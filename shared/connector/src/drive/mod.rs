@@ -1,9 +1,10 @@
-//! The stack around a connector: pacing, retries within the deadline, `Retry-After`, bisecting.
+//! The stack around a connector: pacing, retries within the deadline, `Retry-After`, bisecting, jobs that outlive a claim.
 //!
 //! The order matters. A slot of the rate budget is taken for every request, so retries and bisections cannot escape the
 //! budget. No request starts after `stop_before` less its timeout, so none is in flight when the claim ends (protocol rule
 //! 16). All waiting is the [`Pacer`]'s, all time the [`Clock`]'s: with both faked, a run is a function of the answers.
 
+mod course;
 mod jobs;
 mod rows;
 mod segment;
@@ -15,11 +16,9 @@ use std::collections::BTreeMap;
 use driftless_model::{Clock, InFlight, Millis, Operation, RowOutcome, Session};
 use serde::{Deserialize, Serialize};
 
-use crate::budget::Heard;
-use crate::{Answered, Batch, Connector, OutRow, Pacer};
+use crate::{Connector, OutRow, Pacer};
+use course::Course;
 pub use jobs::{Forget, Jobs, KeepJobs, Kept, NotKept};
-use rows::Rows;
-use segment::Segments;
 use turn::Turn;
 
 /// A call to be delivered.
@@ -64,15 +63,17 @@ impl<'a> Work<'a> {
 }
 
 /// What became of a call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Driven {
     /// One outcome per row. [`driftless_model::Outcome::Unknown`] includes rows that were rejected after an attempt that may
     /// have been applied (protocol rule 4); [`driftless_model::Outcome::Retry`] rows are known not to be applied.
     pub outcomes: BTreeMap<u32, RowOutcome>,
     /// All requests made.
     pub requests: u32,
-    /// Some row may have been applied without our knowing.
+    /// Some row that is not in flight may have been applied without our knowing.
     pub unanswered: bool,
+    /// Records that were refused without being named, by code: some of those that count as delivered.
+    pub unnamed: BTreeMap<String, u64>,
     /// What was accepted and has not ended; to be kept with the call. Their rows are `Unknown` in `outcomes`.
     pub jobs: Vec<InFlight>,
     /// `None`: every row has its last word, and the call settles with these outcomes. `Some`: rows that are `Retry` or
@@ -115,120 +116,22 @@ pub enum Stop {
     },
 }
 
-/// Requests for the same rows that may fail in a row within one claim. The next claim starts afresh.
-const TRIES: u32 = 4;
-/// The wait after the first failure; it doubles with each.
-const FIRST_WAIT_MS: i64 = 1_000;
-/// The longest wait between two tries.
-const LONGEST_WAIT_MS: i64 = 30_000;
-/// The longest wait that a destination can ask for: a wrong number must not silence a sync for good.
-const LONGEST_ASKED_MS: i64 = 24 * 3_600_000;
-
 /// Delivers a call as far as the claim reaches. See [`Driven`] for what holds afterwards, [`Stop`] for why it ended early.
 ///
 /// Rows beyond the operation's limits are sent in several requests. Rows the connector refuses as a batch are bisected with
 /// the fewest requests: a half is not sent as a whole when its other half went through.
+///
+/// A row that is accepted waits for its job, and is not sent again before that has ended. Within a session nothing is cut: a part
+/// that is refused as a whole stops the call.
 pub async fn drive(connector: &dyn Connector, pacer: &dyn Pacer, clock: &dyn Clock, work: Work<'_>) -> Driven {
-    let capabilities = connector.capabilities();
     let turn = Turn::new(pacer, clock, work.stop_before, work.request_timeout);
-    let mut rows = Rows::new(work.rows, work.first_attempt_unsettled);
-    let Some(limits) = capabilities.limits(work.operation) else {
-        return rows.refused_all(format!("the destination cannot {}", work.operation));
-    };
-    if work.first_attempt_unsettled && !capabilities.repeatable {
-        // Whatever was sent must not be sent again, and we do not know what that was.
-        return rows.finish(0, None);
-    }
-    let mut segments = Segments::new(work.rows.len(), limits.records.get());
-    let mut requests = 0;
-    let mut failures = 0;
-    let stop = loop {
-        let Some(segment) = segments.next(|rows_of| connector.fits(work.operation, &rows.batch(rows_of))) else {
-            break None;
-        };
-        if let Err(stop) = turn.enter().await {
-            break Some(stop);
-        }
-        let batch_rows = rows.batch(segment.rows());
-        let key = rows.idempotency_key(work.idempotency_base, work.operation, segment.rows());
-        let batch = Batch {
-            operation: work.operation,
-            rows: &batch_rows,
-            idempotency_key: &key,
-            session: work.session,
-            timeout: work.request_timeout,
-            gate: &turn,
-        };
-        let answer = connector.send(&batch).await;
-        requests += answer.requests;
-        let (open, verdict) = rows.settle(segment.rows(), answer.is);
-        if let Some(stop) = turn.stopped() {
-            break Some(stop);
-        }
-        match verdict {
-            Answered::Rows(_) | Answered::Partly { .. } if open.is_empty() => {
-                failures = 0;
-                segments.went_through(&segment, rows.any_rejected(segment.rows()));
-            }
-            Answered::BatchRejected { reason } => {
-                failures = 0;
-                match open.as_slice() {
-                    [row] => {
-                        rows.reject(*row, reason);
-                        segments.went_through(&segment, true);
-                    }
-                    _ => segments.bisect(&segment, open),
-                }
-            }
-            Answered::Fatal { reason } => break Some(Stop::Fatal { reason }),
-            Answered::NoAnswer { .. } if !capabilities.repeatable => {
-                failures += 1;
-                if failures == TRIES {
-                    break Some(Stop::NoAnswer { reason: "several requests in a row".into() });
-                }
-            }
-            again => {
-                failures += 1;
-                if let Answered::Throttled { after, reason } = &again {
-                    turn.tell(Heard::Throttled { after: *after, reason: reason.clone() }).await;
-                }
-                let until = turn.later(wait(failures, &again));
-                let asked = matches!(again, Answered::Throttled { .. });
-                if (!asked && failures == TRIES) || !turn.reaches(until) {
-                    break Some(stop_of(again, until));
-                }
-                segments.again(&segment, open);
-                turn.sleep_until(until).await;
-            }
-        }
-    };
-    rows.finish(requests, stop)
-}
-
-/// How long to wait before the next try: what was asked for, else doubling.
-fn wait(failures: u32, answered: &Answered) -> i64 {
-    let asked = match answered {
-        Answered::Throttled { after, .. } => after.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
-        _ => None,
-    };
-    let doubling = FIRST_WAIT_MS << (failures.saturating_sub(1)).min(10);
-    asked.map_or(doubling.min(LONGEST_WAIT_MS), |ms| ms.clamp(1, LONGEST_ASKED_MS))
-}
-
-fn stop_of(answered: Answered, until: Millis) -> Stop {
-    match answered {
-        Answered::Throttled { reason, .. } => Stop::Throttled { until, reason },
-        Answered::NoAnswer { reason } => Stop::NoAnswer { reason },
-        Answered::Unavailable { reason } | Answered::BatchRejected { reason } | Answered::Fatal { reason } => {
-            Stop::Down { reason }
-        }
-        Answered::Accepted { .. } | Answered::Pending { .. } => Stop::Pending { until },
-        // Only some rows are to be tried again, so the destination is not down.
-        Answered::Rows(_) | Answered::Partly { .. } => {
-            Stop::Throttled { until, reason: "some records are to be tried again".into() }
-        }
+    match Course::new(connector, turn, work) {
+        Ok(course) => course.run().await,
+        Err(driven) => driven,
     }
 }
 
+#[cfg(test)]
+mod job_tests;
 #[cfg(test)]
 mod tests;

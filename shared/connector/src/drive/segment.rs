@@ -19,26 +19,41 @@ pub(super) struct Segments {
 }
 
 impl Segment {
+    fn of(rows: Vec<usize>) -> Self {
+        Self { rows, half_of: None, second: false }
+    }
+
     pub(super) fn rows(&self) -> &[usize] {
         &self.rows
     }
 }
 
 impl Segments {
-    pub(super) fn new(rows: usize, limit: u32) -> Self {
-        let all: Vec<usize> = (0..rows).collect();
-        let queue = all
-            .chunks(usize::try_from(limit).unwrap_or(usize::MAX))
-            .map(|rows| Segment { rows: rows.to_vec(), half_of: None, second: false })
-            .collect();
+    pub(super) fn new(rows: &[usize], limit: u32) -> Self {
+        let queue =
+            rows.chunks(usize::try_from(limit).unwrap_or(usize::MAX)).map(|rows| Segment::of(rows.to_vec())).collect();
         Self { queue, first_half_good: Vec::new() }
+    }
+
+    /// A call without rows, which goes out in one request.
+    pub(super) fn without_rows() -> Self {
+        Self { queue: VecDeque::from([Segment::of(Vec::new())]), first_half_good: Vec::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Rows that came back are sent, first.
+    pub(super) fn add(&mut self, rows: Vec<usize>) {
+        self.queue.push_front(Segment::of(rows));
     }
 
     /// The next rows to send. Rows that do not fit into one request are cut in halves until they do; rows that are known to
     /// have a bad one among them are halved without being sent.
     pub(super) fn next(&mut self, fits: impl Fn(&[usize]) -> bool) -> Option<Segment> {
         while let Some(segment) = self.queue.pop_front() {
-            if segment.rows.len() == 1 {
+            if segment.rows.len() <= 1 {
                 return Some(segment);
             }
             if self.known_bad(&segment) {
@@ -50,7 +65,7 @@ impl Segments {
                 // Cut for its size, which says nothing about its rows.
                 let (first, second) = segment.rows.split_at(segment.rows.len().div_ceil(2));
                 for rows in [second, first] {
-                    self.queue.push_front(Segment { rows: rows.to_vec(), half_of: None, second: false });
+                    self.queue.push_front(Segment::of(rows.to_vec()));
                 }
             }
         }
@@ -67,8 +82,7 @@ impl Segments {
     }
 
     /// A segment was refused as a whole: halve those of its rows that have no outcome.
-    pub(super) fn bisect(&mut self, segment: &Segment, open: Vec<usize>) {
-        debug_assert!(open.len() <= segment.rows.len());
+    pub(super) fn bisect(&mut self, open: Vec<usize>) {
         self.halve(open);
     }
 

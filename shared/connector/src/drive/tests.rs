@@ -11,10 +11,12 @@ use proptest::prelude::*;
 use serde_json::Map;
 
 use super::*;
-use crate::{Acknowledges, Answer, Capabilities, CheckStep, Failure, Limits, ListState, PacerError, Page};
+use crate::{
+    Acknowledges, Answer, Answered, Batch, Capabilities, CheckStep, Failure, Limits, ListState, PacerError, Page,
+};
 
 /// Time that passes only when somebody sleeps or a request takes some.
-struct Virtual {
+pub(super) struct Virtual {
     now: Mutex<i64>,
     slots: Mutex<u32>,
     /// Every slot is this much after the one before.
@@ -22,10 +24,10 @@ struct Virtual {
 }
 
 impl Virtual {
-    fn new(spacing: i64) -> Self {
+    pub(super) fn new(spacing: i64) -> Self {
         Self { now: Mutex::new(0), slots: Mutex::new(0), spacing }
     }
-    fn pass(&self, ms: i64) {
+    pub(super) fn pass(&self, ms: i64) {
         *self.now.lock().unwrap() += ms;
     }
 }
@@ -166,7 +168,7 @@ impl Connector for Fake<'_> {
     }
 }
 
-fn rows(n: u32) -> Vec<(u32, OutRow)> {
+pub(super) fn rows(n: u32) -> Vec<(u32, OutRow)> {
     let row = |i: u32| OutRow {
         key: RecordKey::new(i.to_string()),
         identifiers: [Identifier::new("email", format!("{i}@example.com"))].into(),
@@ -176,7 +178,7 @@ fn rows(n: u32) -> Vec<(u32, OutRow)> {
     (0..n).map(|i| (i, row(i))).collect()
 }
 
-fn work(rows: &[(u32, OutRow)]) -> Work<'_> {
+pub(super) fn work(rows: &[(u32, OutRow)]) -> Work<'_> {
     Work {
         stop_before: Millis(600_000),
         request_timeout: Duration::from_secs(10),
@@ -188,7 +190,7 @@ fn run(fake: &Fake<'_>, work: Work<'_>) -> Driven {
     block_on(drive(fake, fake.time, fake.time, work))
 }
 
-fn with(driven: &Driven, wanted: &Outcome) -> BTreeSet<u32> {
+pub(super) fn with(driven: &Driven, wanted: &Outcome) -> BTreeSet<u32> {
     driven.outcomes.iter().filter(|(_, o)| o.outcome == *wanted).map(|(n, _)| *n).collect()
 }
 
@@ -213,7 +215,14 @@ fn an_empty_call_settles_without_a_request() {
     let driven = run(&Fake::new(&time, 10), work(&[]));
     assert_eq!(
         driven,
-        Driven { outcomes: BTreeMap::new(), requests: 0, unanswered: false, jobs: Vec::new(), stop: None }
+        Driven {
+            outcomes: BTreeMap::new(),
+            requests: 0,
+            unanswered: false,
+            unnamed: BTreeMap::new(),
+            jobs: Vec::new(),
+            stop: None
+        }
     );
 }
 
@@ -276,7 +285,7 @@ fn a_destination_that_is_down_is_given_up_after_a_few_tries() {
     let fake = Fake::new(&time, 2).faults(vec![Fault::Unavailable; 9]);
     let driven = run(&fake, work(&rows(6)));
     assert_eq!(driven.stop, Some(Stop::Down { reason: "as told".into() }));
-    assert_eq!(driven.requests, TRIES);
+    assert_eq!(driven.requests, course::TRIES);
     assert_eq!(with(&driven, &Outcome::Retry).len(), 6);
 }
 

@@ -60,6 +60,10 @@ impl<'a> Turn<'a> {
         start.plus(self.timeout_ms) <= self.stop_before
     }
 
+    pub(super) fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
     pub(super) fn later(&self, ms: i64) -> Millis {
         self.clock.now().plus(ms)
     }

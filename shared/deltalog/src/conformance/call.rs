@@ -1,6 +1,6 @@
 //! Calls: claim, release, outcome.
 
-use driftless_model::{Millis, Operation, Outcome};
+use driftless_model::{InFlight, Millis, Operation, Outcome, RemoteJob};
 
 use super::example::{call, outcome, run_id, sync, token};
 use super::{done, lost};
@@ -91,6 +91,49 @@ pub async fn rule_3_maybe_is_never_taken_back(store: &dyn Deltalog) {
     assert_eq!(claim(store, name, "w2", 11, 30).await, {
         Claimed::Mine(Box::new(Call { claim: Some(token("w2")), lease_until: Millis(30), ..planned }))
     });
+}
+
+/// What was accepted is kept under the claim, and read by whoever claims next. DL-2: accepted is not an outcome.
+pub async fn a_job_is_kept_before_anything_else_happens(store: &dyn Deltalog) {
+    let name = "keep";
+    let planned = put(store, name).await;
+    let job = |text: &str, rows: Vec<u32>| InFlight {
+        job: RemoteJob::new(text).expect("short"),
+        rows,
+        since: Millis(12),
+        until: Millis(1_000),
+        poll_at: Millis(17),
+        polls: 2,
+    };
+    let accepted = Call {
+        progress: Some(outcome([(3, Outcome::Rejected { reason: "bad_email".into() }.into())])),
+        progress_rows: vec![3],
+        jobs: vec![job("j1", vec![0, 1, 2, 5]), job("j2", Vec::new())],
+        ..planned.clone()
+    };
+    lost(store.keep(&sync(name), &accepted, &token("w1"), false).await);
+    claim(store, name, "w1", 10, 20).await;
+    lost(store.keep(&sync(name), &accepted, &token("w2"), false).await);
+    for _ in 0..2 {
+        done(store.keep(&sync(name), &accepted, &token("w1"), false).await);
+    }
+    let kept = Call { claim: Some(token("w1")), lease_until: Millis(20), ..accepted.clone() };
+    assert_eq!(read(store, name).await, kept, "the claim and its lease stay");
+    assert_eq!(claim(store, name, "w2", 15, 40).await, Claimed::Busy { until: Millis(20) });
+
+    // The worker dies. Who claims next knows the jobs, and that something may have been sent besides.
+    let next = Call { claim: Some(token("w2")), lease_until: Millis(40), maybe: true, ..accepted.clone() };
+    assert_eq!(claim(store, name, "w2", 21, 40).await, Claimed::Mine(Box::new(next)));
+    lost(store.keep(&sync(name), &planned, &token("w1"), false).await);
+    // One of them has ended; the other is left for the next claim.
+    let left = Call { jobs: vec![job("j2", Vec::new())], ..accepted };
+    done(store.keep(&sync(name), &left, &token("w2"), false).await);
+    done(store.release(&sync(name), &left, &token("w2"), false).await);
+    assert_eq!(read(store, name).await, Call { maybe: true, ..left });
+    // A settled call keeps nothing any more.
+    claim(store, name, "w3", 50, 60).await;
+    done(store.settle(&sync(name), &run_id("r1"), NUMBER, &token("w3"), &outcome([])).await);
+    lost(store.keep(&sync(name), &planned, &token("w3"), false).await);
 }
 
 /// Condition: open ∧ claim = mine. DL-2: nobody else's answer settles a call.

@@ -209,6 +209,7 @@ pub(super) fn outcome(exceptions: impl IntoIterator<Item = (u32, RowOutcome)>) -
     CallOutcome {
         exceptions: exceptions.into_iter().collect(),
         remote_ids: BTreeMap::from([(1, "remote-1".into())]),
+        unnamed: BTreeMap::from([("NO_CONSENT".into(), 4)]),
         requests: 3,
         at: Millis(30),
         usage: Usage { write_units: 2, ..Usage::default() },

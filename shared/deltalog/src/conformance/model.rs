@@ -162,7 +162,8 @@ impl Write {
                 let claimed = store.claim(sync, &r1, 0, &worker, now, now.plus(15)).await;
                 let released = Call { last_error: Some(format!("e{n}")), ..call("r1", 0) };
                 let given = match n {
-                    0..=3 => store.release(sync, &released, &worker, flag).await,
+                    0..=2 => store.release(sync, &released, &worker, flag).await,
+                    3 => store.keep(sync, &released, &worker, flag).await,
                     4 => return format!("{claimed:?}"),
                     _ if step < 150 => return format!("{claimed:?}"),
                     _ => store.settle(sync, &r1, 0, &worker, &outcome([(1, Outcome::Unknown.into())])).await,

@@ -32,7 +32,7 @@ pub async fn a_run_changes_state_only_from_the_states_named(store: &dyn Deltalog
     lost(store.update_run(&Run { phase: 1, ..open.clone() }, &["open"]).await);
     let closing = Run { state: RunState::Closing { reason: "overtaken".into() }, ..parked };
     done(store.update_run(&closing, &["open", "parked"]).await);
-    let result = RunResult { delivered: 5, rejected: 1, unknown: 0, undelivered: 0 };
+    let result = RunResult { delivered: 5, rejected: 1, unknown: 0, undelivered: 0, unnamed: 2 };
     let committed = Run { state: RunState::Committed, result: Some(result), committed_at: Some(Millis(70)), ..closing };
     for _ in 0..2 {
         done(store.update_run(&committed, &["open", "closing"]).await);

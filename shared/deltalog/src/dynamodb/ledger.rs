@@ -175,12 +175,22 @@ impl DynamoDeltalog {
         Err(raced(CALL))
     }
 
-    pub(super) async fn give_back(&self, sync: &SyncId, call: &Call, token: &Token, maybe: bool) -> Result<Swap> {
-        let mut change = Change::new(
-            "SET #lease_until = :zero",
-            "attribute_not_exists(#outcome) AND #claim = :mine",
-            [(":zero", n(0)), (":mine", s(token.as_str()))],
-        );
+    /// Replaces what is known of a call; the claim is given back, or kept.
+    pub(super) async fn replace_known(
+        &self,
+        sync: &SyncId,
+        call: &Call,
+        token: &Token,
+        maybe: bool,
+        keep_claim: bool,
+    ) -> Result<Swap> {
+        let mine = (":mine", s(token.as_str()));
+        let condition = "attribute_not_exists(#outcome) AND #claim = :mine";
+        let mut change = if keep_claim {
+            Change::new("SET #claim = :mine", condition, [mine])
+        } else {
+            Change::new("SET #lease_until = :zero", condition, [(":zero", n(0)), mine])
+        };
         if maybe {
             change = change.and(", #maybe = :true").value(":true", AttributeValue::Bool(true));
         }
@@ -191,16 +201,19 @@ impl DynamoDeltalog {
             ("jobs", (!call.jobs.is_empty()).then(|| jobs_value(&call.jobs)).transpose()?),
             ("last_error", call.last_error.as_ref().map(s)),
         ];
-        let mut removed = vec!["#claim".to_owned()];
+        let mut removed = if keep_claim { Vec::new() } else { vec!["#claim".to_owned()] };
         for (name, value) in replaced {
             match value {
                 Some(value) => change = change.and(&format!(", #{name} = :{name}")).value(&format!(":{name}"), value),
                 None => removed.push(format!("#{name}")),
             }
         }
-        let change = change.and(&format!(" REMOVE {}", removed.join(", ")));
+        if !removed.is_empty() {
+            change = change.and(&format!(" REMOVE {}", removed.join(", ")));
+        }
         let key = key::call(sync, &call.run, call.number);
-        self.swap_call(&call.run, &key, change, |stored| transition::try_release(stored, call, token, maybe)).await
+        let known = if keep_claim { transition::try_keep } else { transition::try_release };
+        self.swap_call(&call.run, &key, change, |stored| known(stored, call, token, maybe)).await
     }
 
     pub(super) async fn write_outcome(

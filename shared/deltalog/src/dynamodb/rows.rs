@@ -19,6 +19,8 @@ struct Packed {
     exceptions: Vec<(RowOutcome, Ranges)>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     remote_ids: BTreeMap<u32, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    unnamed: BTreeMap<String, u64>,
     requests: u32,
     at: Millis,
     #[serde(default, skip_serializing_if = "Usage::is_nothing")]
@@ -54,6 +56,7 @@ struct PackedJob {
     job: RemoteJob,
     rows: Ranges,
     since: Millis,
+    until: Millis,
     poll_at: Millis,
     polls: u32,
 }
@@ -65,6 +68,7 @@ pub(super) fn jobs_value(jobs: &[InFlight]) -> Result<AttributeValue> {
             job: j.job.clone(),
             rows: pack(j.rows.iter().copied()),
             since: j.since,
+            until: j.until,
             poll_at: j.poll_at,
             polls: j.polls,
         })
@@ -78,6 +82,7 @@ pub(super) fn read_jobs(r: Reader<'_>, name: &str) -> Result<Vec<InFlight>> {
         rows: unpack(&j.rows).collect(),
         job: j.job,
         since: j.since,
+        until: j.until,
         poll_at: j.poll_at,
         polls: j.polls,
     };
@@ -98,6 +103,7 @@ pub(super) fn outcome_value(outcome: &CallOutcome) -> Result<AttributeValue> {
     json(&Packed {
         exceptions: same.into_iter().map(|(is, rows)| (is, pack(rows.into_iter()))).collect(),
         remote_ids: outcome.remote_ids.clone(),
+        unnamed: outcome.unnamed.clone(),
         requests: outcome.requests,
         at: outcome.at,
         usage: outcome.usage,
@@ -112,6 +118,7 @@ pub(super) fn read_outcome(r: Reader<'_>, name: &str) -> Result<Option<CallOutco
             .flat_map(|(is, ranges)| unpack(ranges).map(|row| (row, is.clone())))
             .collect(),
         remote_ids: packed.remote_ids,
+        unnamed: packed.unnamed,
         requests: packed.requests,
         at: packed.at,
         usage: packed.usage,
@@ -135,12 +142,13 @@ mod tests {
         let outcome = CallOutcome {
             exceptions,
             remote_ids: BTreeMap::from([(3, "id-3".into())]),
+            unnamed: BTreeMap::from([("NO_CONSENT".into(), 3)]),
             requests: 9,
             at: Millis(5),
             usage: Usage::of([7; 10]),
         };
         let value = outcome_value(&outcome).unwrap();
-        assert!(value.as_s().unwrap().len() < 480);
+        assert!(value.as_s().unwrap().len() < 510);
         let item = Attributes::from([("outcome".to_owned(), value)]);
         assert_eq!(read_outcome(Reader::new(&item, "a call"), "outcome").unwrap(), Some(outcome));
     }

@@ -46,6 +46,16 @@ pub fn try_release(stored: &Call, released: &Call, token: &Token, maybe: bool) -
     (stored.claim.as_ref() == Some(token) || after == *stored).then_some(after)
 }
 
+/// Replaces what is known of a claimed call; the claim stays. Condition: open ∧ claim = mine.
+#[must_use]
+pub fn try_keep(stored: &Call, kept: &Call, token: &Token, maybe: bool) -> Option<Call> {
+    if stored.outcome.is_some() || stored.claim.as_ref() != Some(token) {
+        return None;
+    }
+    let after = try_release(stored, kept, token, maybe)?;
+    Some(Call { claim: stored.claim.clone(), lease_until: stored.lease_until, ..after })
+}
+
 /// Writes the outcome. Condition: open ∧ claim = mine. The claim stays in the item: it says whose outcome it is.
 #[must_use]
 pub fn try_settle(stored: &Call, token: &Token, outcome: &CallOutcome) -> Option<Call> {

@@ -26,7 +26,7 @@ class Result:
 
     def complete(self):
         said = self.runs["ours_ingest"][0].said
-        return not any(said[count] for count in ("adds", "updates", "removals")) or "ours_fold" in self.runs
+        return not any(said[count] for count in ("adds", "updates", "removals")) or "ours_fold" in self.runs or said.get("bulk_s") is not None
 
     def whole(self):
         """Ours, the whole job: ingest, then the fold of what it found, which are two functions of the product."""
@@ -46,7 +46,8 @@ class Result:
             "case": case.name, "rows": case.rows, "churn": case.churn, "columns": case.width, "parts": case.parts,
             "threads": self.threads, "runs": len(self.runs["floor"]), "commit": commit(),
             "adds": said["adds"], "updates": said["updates"], "removals": said["removals"],
-            # False where ours ends at the changes: so many make a bulk version, which is not measured.
+            # So many changes make a bulk version: the next state is the file that ingest writes, and there are no items.
+            "bulk_s": self.get("ours_ingest", "bulk_s"),
             "complete": self.complete(),
             # Each whole process. Ours: ingest (changes and log items), then fold, added; the larger peak of the two.
             "ours_s": ours["wall_s"], "floor_s": self.get("floor", "wall_s"),
@@ -100,7 +101,7 @@ class Result:
         whole = self.whole()
         rows.append(["Driftless: ingest, then fold", seconds(whole["wall_s"]), seconds(whole["cpu_s"]), megabytes(whole["peak_mb"]), seconds(self.get("ours_ingest", "changes_s")), seconds(f["items_s"]), seconds(f["fold_s"])])
         rows.append(["· ingest, as far as the changes", *self.process("ours_changes"), seconds(self.get("ours_changes", "changes_s")), "", ""])
-        rows.append(["· ingest", *self.process("ours_ingest"), seconds(self.get("ours_ingest", "changes_s")), seconds(f["items_s"]), ""])
+        rows.append(["· ingest", *self.process("ours_ingest"), seconds(self.get("ours_ingest", "changes_s")), seconds(f["items_s"]), seconds(f["bulk_s"]) if f["bulk_s"] else ""])
         rows.append(["· fold", *self.process("ours_fold"), "", "", seconds(self.get("ours_fold", "fold_s"))])
         for title, name in (("DuckDB, stored history", "duckdb"), ("DuckDB, one pass", "duckdb_one_pass"), ("Polars, stored state", "polars")):
             if self.runs.get(name):
@@ -112,8 +113,10 @@ class Result:
             ("ingest_mb_to_duckdb", "ingest's memory ÷ the smaller DuckDB's"),
         ]
         ratios = [f"{title} {f[key]:.2f}" for key, title in named if key in f]
-        if not f["complete"]:
-            ratios.append("so many changes make a bulk version: ours ends at the changes, without log items and next state")
+        if f["bulk_s"]:
+            ratios.append("so many changes make a bulk version: no log items, and the next state is a file that ingest writes")
+        elif not f["complete"]:
+            ratios.append("ours ends at the changes")
         return "\n".join([*lines, "", "; ".join(ratios) + "."])
 
     def process(self, contender):

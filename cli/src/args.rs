@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use driftless_runtime::Stage;
 
 use crate::command::{
-    apply, approve, check, erase, explain, init, pause, plan, rejects, resync, runs, sample, schema, status, sync_now,
-    validate,
+    apply, approve, check, check_hash, erase, explain, init, pause, plan, rejects, resync, runs, sample, schema,
+    status, sync_now, validate,
 };
 
 const AFTER: &str = "\
@@ -85,6 +85,7 @@ pub(crate) enum Command {
     Resync(resync::Resync),
     Erase(erase::Erase),
     Check(check::Check),
+    CheckHash(check_hash::CheckHash),
     Sample(sample::Sample),
     Schema(schema::Schema),
 }

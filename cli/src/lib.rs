@@ -26,6 +26,7 @@ mod reference;
 mod sample;
 mod schedules;
 mod session;
+mod slowed;
 mod sync_state;
 mod time;
 

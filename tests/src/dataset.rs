@@ -109,11 +109,13 @@ pub struct Settings {
     pub attempt_limit: u32,
     /// The list is looked at before the first run.
     pub inspect: bool,
+    /// Runs replace the whole list.
+    pub replaces: Option<Replaces>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { deadline_s: 86_400, max_removals: 2, attempt_limit: 2, inspect: false }
+        Self { deadline_s: 86_400, max_removals: 2, attempt_limit: 2, inspect: false, replaces: None }
     }
 }
 
@@ -139,8 +141,46 @@ pub(crate) fn sync(list: &str, consenting: bool, mapping: Mapping, settings: Set
         "attempt_limit": settings.attempt_limit,
         "first_sync": if settings.inspect { "refuse" } else { "ignore" },
         "deadline": format!("{}s", settings.deadline_s),
+        "strategy": if settings.replaces.is_some() { "replace" } else { "auto" },
     }))
     .expect("the configuration is one that apply would take")
+}
+
+/// How the destination replaces a whole list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaces {
+    /// By the parts of a session.
+    InSession,
+    /// It is emptied, then filled.
+    ByClearing,
+}
+
+/// The destination that replaces a whole list, two records a request.
+#[must_use]
+pub(crate) fn replacing(how: Replaces) -> Destination {
+    let document = match how {
+        Replaces::InSession => serde_json::json!({
+            "version": 1,
+            "kind": "webhook",
+            "base_url": "https://crm.example",
+            "signing_secrets": [{ "secret": "crm/signing" }],
+            "records": 2,
+            "rate": { "requests": 100, "per": "1s" },
+            "timeout": "15s",
+            "replaces": true,
+        }),
+        Replaces::ByClearing => serde_json::json!({
+            "version": 1,
+            "kind": "scim",
+            "base_url": "https://crm.example",
+            "auth": "none",
+            "mode": "group",
+            "group": { "members_per_patch": 2, "supports_replace": true },
+            "rate": { "requests": 100, "per": "1s" },
+            "timeout": "10s",
+        }),
+    };
+    serde_json::from_value(document).expect("the configuration is one that apply would take")
 }
 
 /// The destination: two records a request; refused as a whole where `all_or_nothing`.

@@ -165,9 +165,9 @@ impl Ports {
         let Message::Call { sync, run, number, .. } = Message::parse(body)? else { return Ok(Verdict::Done) };
         let Some((destination, capabilities)) = self.capabilities(&sync).await? else { return Ok(Verdict::Done) };
         let capabilities = Capabilities { job_timeout: JOB_TIMEOUT, ..capabilities };
-        let interval = capabilities.rate.map(|rate| Duration::from(rate.per) / rate.requests.get());
         let sleep = Arc::new(Virtual(Arc::clone(&self.clock)));
-        let pacer = SharedBudget::new(Arc::clone(&self.log), self.clock(), sleep, destination.destination, interval);
+        let rate = capabilities.rate.clone();
+        let pacer = SharedBudget::new(Arc::clone(&self.log), self.clock(), sleep, destination.destination, rate);
         let delivery = Delivery {
             log: Arc::clone(&self.log),
             objects: Arc::clone(&self.objects),

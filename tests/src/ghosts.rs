@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use driftless_changeset::{PlannedRow, States, differs};
 use driftless_deltalog::head::Head;
-use driftless_deltalog::ledger::Run;
+use driftless_deltalog::ledger::{Call, Run};
 use driftless_deltalog::{Deltalog, MemoryDeltalog};
 use driftless_model::{AckRow, AttrHash, Identifier, IdentifierSet, KeyHash, Millis, Operation, SnapshotOrder, SyncId};
 use driftless_objects::MemoryObjects;
@@ -180,6 +180,27 @@ impl Ghosts {
         }
     }
 
+    /// The whole list was replaced, on behalf of a run: these were members before.
+    pub fn replaced(&self, sync: &SyncId, run: &str, before: IdentifierSet) {
+        self.note(format!("   {sync}: the list is replaced by {run}"));
+        let violation = self.with(sync, |f| {
+            let seq = f.plans.get(run).copied()?;
+            for i in &before {
+                let newest = f.newest.entry(i.clone()).or_insert((0, 0));
+                if *newest > seq {
+                    return Some(format!("DL-7 {run} replaces {} after a newer plan", shown_one(i)));
+                }
+                *newest = seq;
+            }
+            let there = |k: &KeyHash| f.sent.get(k).is_some_and(|sent| !sent.is_disjoint(&before));
+            let held = f.held.iter().find(|(k, version)| seq.0 >= **version && there(k));
+            held.map(|(_, version)| format!("DL-8 the list is replaced although version {version} held somebody"))
+        });
+        if let Some(violation) = violation {
+            self.violated(violation);
+        }
+    }
+
     /// What a job came to was heard.
     pub fn heard(&self, sync: &SyncId, k: KeyHash, identifiers: &IdentifierSet) {
         self.with(sync, |f| f.acknowledged.insert((k, identifiers.clone())));
@@ -329,7 +350,8 @@ impl Ghosts {
         let rows = at_once(async { state.all_rows(&state.deltas().await?).await });
         let Ok(rows) = rows else { return self.violated(format!("DL-2 A of {sync} cannot be read")) };
         let known: IdentifierSet = rows.values().flat_map(|r| r.identifiers.iter().cloned()).collect();
-        if !self.remote.in_flight(sync) {
+        // A commit may be told twice, the second time when the next run has begun to send.
+        if !self.remote.in_flight(sync) && head.active_run.is_none() {
             let lost: IdentifierSet = self.remote.members(sync).into_keys().filter(|i| !known.contains(i)).collect();
             self.require(lost.is_empty(), || format!("DL-2 nobody remembers {} in the list of {sync}", shown(&lost)));
         }
@@ -352,16 +374,20 @@ impl Ghosts {
         };
         let calls = at_once(self.log.calls(sync, &run.id)).unwrap_or_default();
         for operation in [Operation::Add, Operation::Update, Operation::Remove] {
+            if replaces(&calls) && operation == Operation::Remove {
+                // Who leaves does so by the replacement.
+                continue;
+            }
             let planned = rows.iter().filter(|r| r.operation == operation).count().div_ceil(BATCH);
             let made = calls.iter().filter(|c| c.operation == operation).count();
             self.require(planned == made, || format!("DL-5 {made} calls to {operation} where {planned} are enough"));
         }
-        if let Err(problem) = self.check_plan(&head, &run, &rows) {
+        if let Err(problem) = self.check_plan(&head, &run, &rows, replaces(&calls)) {
             self.violated(problem);
         }
     }
 
-    fn check_plan(&self, head: &Head, run: &Run, rows: &[PlannedRow]) -> Result<(), String> {
+    fn check_plan(&self, head: &Head, run: &Run, rows: &[PlannedRow], replaces: bool) -> Result<(), String> {
         let sync = &head.sync;
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), head);
         let unreadable = |e: driftless_state::Error| format!("DL-3 the plan's state cannot be read: {e}");
@@ -403,6 +429,9 @@ impl Ghosts {
             rows.iter().filter(|r| r.operation.sends()).count(),
             rows.iter().filter(|r| r.operation == Operation::Remove).count(),
         );
+        let members = d.values().filter(|(_, state)| state.is_some()).count();
+        let whole = |(_, removals): (usize, usize)| (members, removals);
+        let expected = if replaces { expected.map(whole) } else { expected };
         if !expected.contains(&planned) {
             return Err(format!("DL-5 {} plans {planned:?}, |diff(D, A)| is {expected:?}", run.id));
         }
@@ -464,4 +493,9 @@ fn shown_one(i: &Identifier) -> String {
 /// Test data may be shown.
 pub(crate) fn shown(identifiers: &IdentifierSet) -> String {
     identifiers.iter().map(shown_one).collect::<Vec<_>>().join("+")
+}
+
+/// The run replaces the whole list.
+fn replaces(calls: &[Call]) -> bool {
+    calls.iter().any(|call| call.session.is_some() || call.operation == Operation::Clear)
 }

@@ -5,7 +5,7 @@ use driftless_model::{Identifier, IdentifierSet};
 use driftless_testkit::{Random, Visits};
 
 use crate::at_once;
-use crate::dataset::{Mapping, People, Settings, person, select};
+use crate::dataset::{Mapping, People, Replaces, Settings, person, select};
 use crate::ghosts::shown;
 use crate::scenes;
 use crate::store::Forgotten;
@@ -83,7 +83,14 @@ fn act(random: &mut Random) -> Act {
 #[must_use]
 pub fn run(seed: u64, forgotten: Option<Forgotten>, hasty: bool) -> Ended {
     let mut random = Random::new(seed);
+    // Drawn apart, so that the other seeds stay what they were.
+    let replaces = match Random::new(seed ^ 0x5eed).below(12) {
+        0 => Some(Replaces::InSession),
+        1 => Some(Replaces::ByClearing),
+        _ => None,
+    };
     let settings = Settings {
+        replaces,
         deadline_s: *random.pick(&[86_400, 86_400, 400, 100]).unwrap_or(&400),
         inspect: random.percent(30),
         ..Settings::default()
@@ -95,7 +102,7 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>, hasty: bool) -> Ended {
         fold_percent: *random.pick(&[10, 10_000]).unwrap_or(&10),
         bulk: *random.pick(&[u64::MAX, 0, 2, 4, 6]).unwrap_or(&2),
         chain: *random.pick(&[1, 2, 3, 50]).unwrap_or(&2),
-        all_or_nothing: random.percent(40),
+        all_or_nothing: random.percent(40) && replaces.is_none(),
         updates: random.percent(30),
         jobs: seed % 3 == 2,
         grace_ms: if hasty { 0 } else { Setup::default().grace_ms },

@@ -119,7 +119,7 @@ impl World {
             ghosts: Arc::clone(&self.ghosts),
             steps: steps(function, &life, &at, &self.faults, &self.visits),
             keeping,
-            bulk: Bulk { threshold: BulkThreshold::from_changes(self.setup.bulk), records_at_once: 2 },
+            bulk: Bulk { threshold: BulkThreshold::from_changes(self.setup.bulk), records_at_once: Some(2) },
             stop_at: started.plus(FUNCTION_MS - MARGIN_MS),
         };
         ports.keeping.folding.share_percent = self.setup.fold_percent;

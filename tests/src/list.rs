@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use driftless_connector::{
     Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, Job, ListState, OutRow, Page,
 };
-use driftless_model::{Clock, Identifier, IdentifierSet, KeyHash, Millis, Operation, Outcome, RowOutcome, SyncId};
+use driftless_model::{
+    Clock, Identifier, IdentifierSet, KeyHash, Millis, Operation, Outcome, RowOutcome, Session, SyncId,
+};
 use driftless_testkit::{ManualClock, Random, Steps};
 
 use crate::dataset::key_hash;
@@ -45,6 +47,8 @@ pub struct Remote {
 struct State {
     /// What each identifier carries, by list.
     members: BTreeMap<SyncId, BTreeMap<Identifier, String>>,
+    /// By list.
+    sessions: BTreeMap<SyncId, Replacing>,
     refused: BTreeSet<Identifier>,
     down: bool,
     all_or_nothing: bool,
@@ -64,6 +68,14 @@ struct State {
     ended: BTreeMap<String, Answered>,
 }
 
+/// The session that replaces a list, and those that have ended.
+#[derive(Default)]
+struct Replacing {
+    number: u64,
+    parts: BTreeMap<u32, Vec<OutRow>>,
+    ended: BTreeSet<u64>,
+}
+
 /// For how long a job may be worked on; its time-out is longer.
 const JOB_MS: [i64; 6] = [0, 3_000, 12_000, 70_000, 400_000, 1_500_000];
 /// How long we wait for a job.
@@ -76,6 +88,7 @@ struct Sent {
     run: String,
     operation: Operation,
     rows: Vec<OutRow>,
+    session: Option<Session>,
 }
 
 impl Remote {
@@ -221,6 +234,13 @@ impl State {
 
     /// Applies the first rows of a request and says what became of them.
     fn apply(&mut self, sent: &Sent, rows: usize, ghosts: &Ghosts, heard: bool) -> Answered {
+        if sent.operation == Operation::Clear {
+            self.replace(sent, BTreeMap::new(), ghosts);
+            return Answered::Rows(Vec::new());
+        }
+        if let Some(session) = sent.session {
+            return self.part(sent, session, ghosts, heard);
+        }
         if self.all_or_nothing && sent.rows.iter().any(|r| self.refuses(sent.operation, r)) {
             return Answered::BatchRejected { reason: "one of them".into() };
         }
@@ -248,6 +268,55 @@ impl State {
         }
         out.extend(vec![None; open]);
         Answered::Partly { rows: out, rest: Box::new(Answered::Unavailable { reason: "half-way".into() }) }
+    }
+}
+
+impl State {
+    /// The list becomes this one.
+    fn replace(&mut self, sent: &Sent, members: BTreeMap<Identifier, String>, ghosts: &Ghosts) {
+        let before = self.members.insert(sent.sync.clone(), members).unwrap_or_default();
+        ghosts.replaced(&sent.sync, &sent.run, before.into_keys().collect());
+    }
+
+    /// A part of a session: nothing is seen of it before the last one has come.
+    fn part(&mut self, sent: &Sent, session: Session, ghosts: &Ghosts, heard: bool) -> Answered {
+        let refused: Vec<bool> = sent.rows.iter().map(|row| self.refuses(sent.operation, row)).collect();
+        let replacing = self.sessions.entry(sent.sync.clone()).or_default();
+        if replacing.ended.contains(&session.number) && !session.last() {
+            // It comes late, and nobody waits for it.
+            return Answered::Unavailable { reason: "the session has ended".into() };
+        }
+        if replacing.number != session.number {
+            if !session.first() {
+                return Answered::Unavailable { reason: "the session was not begun".into() };
+            }
+            (replacing.number, replacing.parts) = (session.number, BTreeMap::new());
+        }
+        let mut taken = Vec::new();
+        let mut outcomes = Vec::new();
+        for (row, refused) in sent.rows.iter().zip(refused) {
+            if refused {
+                outcomes.push(Outcome::Rejected { reason: "refused".into() }.into());
+                continue;
+            }
+            let k = key_hash(row.key.as_str());
+            ghosts.applied(&sent.sync, &sent.run, sent.operation, k, &row.identifiers, heard);
+            taken.push(row.clone());
+            outcomes.push(RowOutcome::from(Outcome::Delivered));
+        }
+        replacing.parts.insert(session.part, taken);
+        if session.last() && replacing.ended.insert(session.number) {
+            let whole = u32::try_from(replacing.parts.len()) == Ok(session.parts);
+            let rows = core::mem::take(&mut replacing.parts).into_values().flatten();
+            let members =
+                rows.flat_map(|row| row.identifiers.iter().map(|i| (i.clone(), plan(&row))).collect::<Vec<_>>());
+            let members = members.collect();
+            if !whole {
+                ghosts.violated("the last part of a session came before another");
+            }
+            self.replace(sent, members, ghosts);
+        }
+        Answered::Rows(outcomes)
     }
 }
 
@@ -311,9 +380,13 @@ impl Scripted {
                 state.late.push((Millis(i64::midpoint(now.0, give_up.0)), sent, None));
                 (lost, Some(give_up))
             }
+            Mood::AnswersHalf if sent.session.is_some() => (lost, None),
             Mood::AnswersHalf => (state.apply(&sent, rows.div_ceil(2), &self.ghosts, true), None),
             Mood::Throttles => {
                 (Answered::Throttled { after: Some(Duration::from_secs(7)), reason: "429".into() }, None)
+            }
+            Mood::RejectsAll if sent.session.is_some() || sent.operation == Operation::Clear => {
+                (state.apply(&sent, rows, &self.ghosts, true), None)
             }
             Mood::RejectsAll => {
                 let rejected = Outcome::Rejected { reason: "refused".into() };
@@ -321,6 +394,21 @@ impl Scripted {
             }
             Mood::RefusesUs => (Answered::Fatal { reason: "401".into() }, None),
         }
+    }
+}
+
+impl Scripted {
+    async fn ask(&self, sent: Sent, timeout: Duration) -> Answer {
+        // An injected failure is a lost answer: after the step the request was made.
+        let work = async {
+            let (answered, until) = self.request(sent, timeout);
+            if let Some(until) = until {
+                self.clock.sleep_until(until).await;
+            }
+            Ok::<_, ()>(answered)
+        };
+        let answered = self.steps.step("request", work, || ()).await;
+        Answer { is: answered.unwrap_or(Answered::NoAnswer { reason: "reset".into() }), requests: 1 }
     }
 }
 
@@ -336,17 +424,20 @@ impl Connector for Scripted {
             run: self.run.clone(),
             operation: batch.operation,
             rows: batch.rows.to_vec(),
+            session: batch.session,
         };
-        // An injected failure is a lost answer: after the step the request was made.
-        let work = async {
-            let (answered, until) = self.request(sent, batch.timeout);
-            if let Some(until) = until {
-                self.clock.sleep_until(until).await;
-            }
-            Ok::<_, ()>(answered)
+        self.ask(sent, batch.timeout).await
+    }
+
+    async fn clear(&self, _: Millis, batch: &Batch<'_>) -> Answer {
+        let sent = Sent {
+            sync: self.sync.clone(),
+            run: self.run.clone(),
+            operation: Operation::Clear,
+            rows: Vec::new(),
+            session: None,
         };
-        let answered = self.steps.step("request", work, || ()).await;
-        Answer { is: answered.unwrap_or(Answered::NoAnswer { reason: "reset".into() }), requests: 1 }
+        self.ask(sent, batch.timeout).await
     }
 
     async fn poll(&self, job: &Job, batch: &Batch<'_>) -> Answer {

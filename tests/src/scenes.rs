@@ -118,7 +118,7 @@ fn lingers_while_the_run_is_closed(w: &mut World, random: &mut Random) -> Option
     w.tick(&sync);
     w.work_off(&[PLANNER]);
     let worker = worker(w, random)?;
-    w.run_until(worker, "reserve_slot", When::After);
+    w.run_until(worker, "swap_budget", When::After);
     w.pass(i64::try_from(w.setup.settings.deadline_s).unwrap_or(0).min(110) * 1000);
     w.sweep();
     w.sweep();

@@ -17,7 +17,8 @@ use driftless_deltalog::ledger::{Call, CallOutcome, Claimed, InputReject, Reject
 use driftless_deltalog::registry::{DestinationEntry, SharedToken, SyncEntry};
 use driftless_deltalog::{Deltalog, Error, MemoryDeltalog, Result};
 use driftless_model::{
-    AttrHash, Clock, DatasetId, DestinationId, KeyHash, Millis, ObjectVersion, RunId, SnapshotRef, SyncId, Token, Usage,
+    Advance, Advanced, AttrHash, Budget, Clock, DatasetId, DestinationId, KeyHash, Millis, ObjectVersion, RunId,
+    SnapshotRef, SyncId, Token, Usage,
 };
 use driftless_objects::{self as objects, Listed, MemoryObjects, ObjectMeta, Objects, Written};
 use driftless_testkit::ManualClock;
@@ -298,7 +299,9 @@ pass! {
     fn put_input_reject(dataset: &str, reject: &InputReject, expires_at: i64) -> ();
     fn input_rejects(dataset: &str) -> Vec<InputReject>;
     fn tombstones(dataset: &DatasetId) -> BTreeSet<KeyHash>;
-    fn reserve_slot(destination: &DestinationId, now: Millis, interval_ms: i64) -> Millis;
+    fn budget(destination: &DestinationId) -> Option<Budget>;
+    fn advance_budget(destination: &DestinationId, advance: &Advance) -> Advanced;
+    fn swap_budget(destination: &DestinationId, from: Option<&Budget>, to: &Budget) -> Swap;
     fn shared_token(destination: &DestinationId) -> Option<SharedToken>;
     fn put_shared_token(destination: &DestinationId, expected: Option<u64>, token: &SharedToken) -> Swap;
 }

@@ -13,7 +13,7 @@ use driftless_state::names;
 use driftless_testkit::{CountingTokens, ManualClock, Random, Visits, events};
 
 use crate::at_once;
-use crate::dataset::{Mapping, People, Settings, destination, object_key, parquet, sync};
+use crate::dataset::{Mapping, People, Settings, destination, object_key, parquet, replacing, sync};
 use crate::faults::Faults;
 use crate::functions::{INGEST, JANITOR, PLANNER, TO_CRM};
 use crate::ghosts::Ghosts;
@@ -145,7 +145,11 @@ impl World {
     }
 
     fn apply(&mut self) {
-        let described = serde_json::to_vec(&destination(self.setup.all_or_nothing, self.setup.updates));
+        let described = match self.setup.settings.replaces {
+            Some(how) => replacing(how),
+            None => destination(self.setup.all_or_nothing, self.setup.updates),
+        };
+        let described = serde_json::to_vec(&described);
         let described = described.expect("it serialises");
         let id = "crm".parse().expect("a name");
         let object = names::destination_document(&id, &described);

@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What each crate of ours may import of ours. A crate that is not named here does not belong.
-const IMPORTS: [(&str, &[&str]); 20] = [
+const IMPORTS: [(&str, &[&str]); 21] = [
     ("model", &[]),
+    ("normalize", &[]),
     ("cost", &["model"]),
     ("objects", &["model"]),
     ("changeset", &["model"]),
-    ("config", &["model"]),
+    ("config", &["model", "normalize"]),
     ("deltalog", &["model"]),
     ("delivery", &["model"]),
     ("connector", &["model", "config"]),
     ("history", &["model", "objects", "changeset"]),
-    ("snapshot", &["model", "objects", "config"]),
+    ("snapshot", &["model", "objects", "config", "normalize"]),
     ("state", &["model", "objects", "changeset", "config", "deltalog", "history"]),
     ("runtime", &["model", "cost", "objects", "deltalog", "delivery"]),
     ("testkit", &["model", "objects", "deltalog", "delivery"]),
@@ -44,7 +45,7 @@ const SHARED: [&str; 11] = [
 ];
 /// `driftless plan` shows what the planner would do, by asking it; `driftless check` logs in and writes as the connector does, with
 /// its ports.
-const CLI: [&str; 14] = [
+const CLI: [&str; 15] = [
     "model",
     "cost",
     "objects",
@@ -54,6 +55,7 @@ const CLI: [&str; 14] = [
     "deltalog",
     "delivery",
     "history",
+    "normalize",
     "runtime",
     "snapshot",
     "state",
@@ -91,7 +93,7 @@ const OUTSIDE: [(&str, &[&str]); 6] = [
 ];
 
 /// Crates that decide and do nothing else.
-const PURE: [&str; 3] = ["model", "changeset", "cost"];
+const PURE: [&str; 4] = ["model", "changeset", "cost", "normalize"];
 
 /// Lines beyond which a file has more than one thing to say.
 const LONGEST_FILE: usize = 500;

@@ -83,7 +83,8 @@ fn lose_b(w: &mut World) {
     w.finish(task);
 }
 
-const SETTINGS: Settings = Settings { deadline_s: 86_400, max_removals: 2, attempt_limit: 2, inspect: false };
+const SETTINGS: Settings =
+    Settings { deadline_s: 86_400, max_removals: 2, attempt_limit: 2, inspect: false, replaces: None };
 const SETUP: Setup = Setup {
     seed: 0,
     syncs: 1,
@@ -415,7 +416,7 @@ fn trace_16_closing_waits_for_claims() {
         w.plan();
         let call = only(w, TO_CRM);
         let worker = w.receive(TO_CRM, &call).expect("it is there");
-        assert!(w.run_until(worker, "reserve_slot", After), "it has claimed the call and is about to send");
+        assert!(w.run_until(worker, "swap_budget", After), "it has claimed the call and is about to send");
         w.pass(70_000);
         w.sweep();
         w.work_off(&[JANITOR]);

@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod approve;
 pub(crate) mod check;
+pub(crate) mod check_hash;
 pub(crate) mod erase;
 pub(crate) mod explain;
 pub(crate) mod init;
@@ -26,6 +27,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Ended> {
     let (global, command) = (cli.global, cli.command);
     let offline = match &command {
         Command::Init(c) => Some(c.run(&global)),
+        Command::CheckHash(c) => Some(c.run(&global)),
         Command::Sample(c) => Some(c.run(&global)),
         Command::Schema(c) => Some(c.run(&global)),
         Command::Validate(c) => Some(c.run(&global).await),
@@ -50,6 +52,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Resync(c) => c.run(s, json).await,
         Command::Erase(c) => c.run(s, json).await,
         Command::Check(c) => c.run(s, &global).await,
-        Command::Init(_) | Command::Sample(_) | Command::Schema(_) | Command::Validate(_) => Ok(Ended::Well),
+        Command::Init(_) | Command::CheckHash(_) | Command::Sample(_) | Command::Schema(_) | Command::Validate(_) => {
+            Ok(Ended::Well)
+        }
     }
 }

@@ -81,7 +81,7 @@ fn seconds(preview: &Preview) -> Option<f64> {
 #[allow(clippy::cast_precision_loss)] // an estimate
 fn seconds_of(preview: &Preview, calls: u64) -> Option<f64> {
     let rate = preview.rate?;
-    Some(calls as f64 * rate.per.as_secs() as f64 / f64::from(rate.requests.get()))
+    Some(calls as f64 * rate.interval().as_secs_f64())
 }
 
 /// Dollars that the destination asks for so many calls, where that is known.

@@ -17,6 +17,7 @@ use crate::ended::Trouble;
 use crate::output::{figure, show, state, table};
 use crate::progress::Progress;
 use crate::session::Session;
+use crate::slowed::{Slowed, slowed};
 use crate::sync_state::{Calls, calls, head, needs_a_person, reason, until};
 use crate::time::{ago, count, utc};
 
@@ -67,6 +68,8 @@ struct Standing {
     attention: Option<Waiting>,
     /// The last snapshot that was refused, if no newer one has been taken up.
     refused_snapshot: Option<Refused>,
+    /// The shared rate budget of the destination waits, or goes slower than its rate.
+    slowed: Option<Slowed>,
     paused: bool,
     last_succeeded_at: Option<String>,
 }
@@ -206,6 +209,7 @@ async fn standing(session: &Session, entry: &SyncEntry) -> anyhow::Result<Standi
             .and_then(|h| h.attention.as_ref())
             .map(|a| Waiting { reason: a.reason.clone(), since: utc(a.since) }),
         refused_snapshot: refused.map(|r| Refused { subject: r.subject, reason: r.reason, at: utc(r.at) }),
+        slowed: slowed(session, entry).await?,
         paused: entry.paused,
         last_succeeded_at: head.as_ref().and_then(|h| h.last_succeeded_at).map(utc),
     };
@@ -343,6 +347,7 @@ impl Standing {
                 count(last.unnamed)
             ));
         }
+        lines.extend(self.slowed.as_ref().map(|slowed| slowed.line(&self.destination)));
         for h in &self.held {
             lines.push(format!("{} records held since {}: {}", count(h.count), h.since, h.reason));
             lines.push(format!("  approve with: {}", h.approve_command));

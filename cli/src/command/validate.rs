@@ -88,7 +88,8 @@ pub(crate) fn examine(project: &Project) -> Found {
     let mut found = Found { problems: project.problems.clone(), warnings: Vec::new() };
     for (name, destination) in &project.destinations {
         match built(destination, HttpPolicy { allow_private: true, ..HttpPolicy::default() }) {
-            Ok(()) | Err(BuildError::Flaw { .. }) => {}
+            // What a kind needs of its surroundings is there when it is deployed.
+            Ok(()) | Err(BuildError::Flaw { .. } | BuildError::Port { .. }) => {}
             Err(e) => found.problems.push(project.destination_problem(name, key_of(&e), message(&e), "mend it")),
         }
         if let Err(e @ BuildError::Url { .. }) = built(destination, HttpPolicy::default()) {
@@ -225,7 +226,7 @@ fn in_json(sync: &SyncId, digested: &Digested) -> Value {
         r.invalid.iter().map(|(reason, i)| (reason.as_str().to_owned(), json!(i.count))).collect();
     json!({
         "sync": sync, "rows": r.rows_read, "selected": r.selected, "records": digested.rows.len(),
-        "null_keys": r.null_keys, "duplicate_keys": r.duplicate_keys, "invalid": invalid,
+        "null_keys": r.null_keys, "duplicate_keys": r.duplicate_keys, "invalid": invalid, "already_hashed": r.digests,
     })
 }
 
@@ -244,5 +245,14 @@ fn render(counted: &[(&SyncId, Digested)]) -> String {
             Cell::new(invalid),
         ]);
     }
-    t.to_string()
+    let mut text = t.to_string();
+    for (sync, digested) in counted {
+        for (field, count) in &digested.report.digests {
+            text.push_str(&format!(
+                "\n{sync}: {} of `{field}` already hashed; passed on as they are, see `driftless check-hash`.",
+                crate::time::counted(usize::try_from(*count).unwrap_or(usize::MAX), "value"),
+            ));
+        }
+    }
+    text
 }

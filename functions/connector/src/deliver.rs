@@ -18,6 +18,7 @@ use driftless_model::{
 };
 use driftless_objects::Objects;
 
+use crate::clear::clear;
 use crate::error::Error;
 
 /// Times that a delivery keeps to.
@@ -161,7 +162,11 @@ impl Delivery {
             jobs: Jobs { in_flight: &call.jobs, never_again: &never_again, keeper: &keeper },
             ..Work::new(call.operation, &open, &base)
         };
-        let driven = drive(connector, self.pacer.as_ref(), self.clock.as_ref(), work).await;
+        let (pacer, clock) = (self.pacer.as_ref(), self.clock.as_ref());
+        let driven = match call.operation {
+            Operation::Clear => clear(connector, pacer, clock, work).await,
+            _ => drive(connector, pacer, clock, work).await,
+        };
         outcomes.extend(driven.outcomes.clone());
         self.record(&item, call, &token, outcomes, driven).await
     }
@@ -205,7 +210,7 @@ impl Delivery {
             self.ask_for_sweep(run).await?;
             return Ok(Delivered::Settled { delivered, other, requests });
         }
-        outcomes.retain(|_, row| row.outcome.is_final());
+        outcomes.retain(|number, _| driven.last.contains(number) || !driven.outcomes.contains_key(number));
         let known = self.known(&call, &outcomes, &driven.unnamed, driven.requests, self.used(&call, run));
         call.progress_rows = outcomes.keys().copied().collect();
         call.progress = Some(known);
@@ -393,7 +398,6 @@ impl KeepJobs for Keeper<'_> {
     async fn keep(&self, kept: &Kept) -> Result<(), NotKept> {
         let mut outcomes = self.before.clone();
         outcomes.extend(kept.outcomes.iter().map(|(number, row)| (*number, row.clone())));
-        outcomes.retain(|_, row| row.outcome.is_final());
         let (call, log) = (self.call, &self.delivery.log);
         let known = self.delivery.known(call, &outcomes, &kept.unnamed, kept.requests, call.usage());
         let with_jobs = Call {

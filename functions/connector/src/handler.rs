@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use driftless_config::Destination;
+use driftless_config::destination::Rate;
 use driftless_connector::{Connector, FetchedSecrets, HttpPolicy, Ports, TokenSharing, build_with};
 use driftless_delivery::{Message, Queue, Record, SqsQueue, Verdict};
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
@@ -56,6 +57,7 @@ pub async fn init() -> Result<Service, InitError> {
         park: config.park,
         policy: HttpPolicy { allow_private: config.allow_private, ..HttpPolicy::default() },
         built: Mutex::default(),
+        pacer: Mutex::default(),
     };
     let rejects = Arc::new(DeltalogRejects::new(log, Arc::clone(&clock)));
     Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics, meter })
@@ -91,6 +93,8 @@ struct ConnectorFunction {
     policy: HttpPolicy,
     /// By configuration document and list, so that logins and service descriptions are kept while the process lives.
     built: Mutex<BTreeMap<(String, String), Arc<Built>>>,
+    /// With the rate that it keeps.
+    pacer: Mutex<Option<(Option<Rate>, Arc<SharedBudget>)>>,
 }
 
 /// Waits by the runtime's timer.
@@ -158,22 +162,13 @@ impl ConnectorFunction {
 
     fn delivery(&self, built: &Built) -> Delivery {
         let described = &built.described;
-        let interval = described.rate().map(|rate| Duration::from(rate.per) / rate.requests.get());
-        let sleep: Arc<dyn Sleep> = Arc::new(Timer);
-        let pacer = SharedBudget::new(
-            Arc::clone(&self.log),
-            Arc::clone(&self.clock),
-            sleep,
-            self.destination.clone(),
-            interval,
-        );
         Delivery {
             log: Arc::clone(&self.log),
             objects: Arc::clone(&self.objects),
             queue: Arc::clone(&self.queue),
             clock: Arc::clone(&self.clock),
             tokens: Arc::clone(&self.tokens),
-            pacer: Arc::new(pacer),
+            pacer: self.pacer(described.rate()),
             meter: self.meter.clone(),
             janitor_queue: self.janitor_queue.clone(),
             own_queue: built.queue_url.clone(),
@@ -187,6 +182,18 @@ impl ConnectorFunction {
                 patience: Duration::from_mins(1),
             },
         }
+    }
+
+    /// The rate budget, kept while the process lives and the rate is the same.
+    fn pacer(&self, rate: Option<Rate>) -> Arc<SharedBudget> {
+        let mut kept = self.pacer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, pacer)) = kept.as_ref().filter(|(of, _)| *of == rate) {
+            return Arc::clone(pacer);
+        }
+        let (log, clock, sleep) = (Arc::clone(&self.log), Arc::clone(&self.clock), Arc::new(Timer));
+        let pacer = Arc::new(SharedBudget::new(log, clock, sleep, self.destination.clone(), rate));
+        *kept = Some((rate, Arc::clone(&pacer)));
+        pacer
     }
 
     /// The connector for a sync's list, or nothing if the sync is gone.

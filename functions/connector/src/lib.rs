@@ -11,13 +11,14 @@
 //! (`driftless-connector`).
 
 mod budget;
+mod clear;
 mod deliver;
 mod error;
 mod files;
 mod handler;
 mod tokens;
 
-pub use budget::{SharedBudget, Sleep};
+pub use budget::{BudgetItem, SharedBudget, Sleep};
 pub use deliver::{Delivered, Delivery, Timing};
 pub use error::Error;
 pub use files::S3Buckets;

@@ -23,22 +23,31 @@ use crate::take_up::{Candidate, Ingest, Taken};
 pub struct Bulk {
     /// See [`BulkThreshold`].
     pub threshold: BulkThreshold,
-    /// Records whose keys and identifiers are in memory at a time. The snapshot is not in key-hash order, so it is read once for
-    /// every so many records.
-    pub records_at_once: usize,
+    /// Records whose keys and identifiers are in memory at a time; `None`: as many as DL-9 leaves room for. The snapshot is not in
+    /// key-hash order, so it is read once for every so many records.
+    pub records_at_once: Option<usize>,
 }
 
 impl Default for Bulk {
-    /// 200,000 records, which are some 200 MB with all that is read of them.
     fn default() -> Self {
-        Self { threshold: BulkThreshold::default(), records_at_once: 200_000 }
+        Self { threshold: BulkThreshold::default(), records_at_once: None }
     }
 }
+
+/// Of the 40 bytes a record that DL-9 allows the digests take 28, and of the rest this much is for buffers.
+const ROOM: (usize, usize) = (12, 80 << 20);
+/// What a record takes here, with an identifier or two.
+const STATE_BYTES: usize = 128;
 
 /// Bytes of the file that are handed on together.
 const PART_BYTES: usize = 4 << 20;
 
 impl Bulk {
+    /// Records whose keys and identifiers are in memory at a time, of a list of so many.
+    fn at_once(&self, records: usize) -> usize {
+        self.records_at_once.unwrap_or((ROOM.0 * records + ROOM.1) / STATE_BYTES).max(1)
+    }
+
     /// Whether these changes are too many to be items, by themselves or together with those that are logged, not flushed and
     /// not covered by a run.
     pub(crate) fn is_needed(&self, head: &Head, changes: &Changes, before: u64, after: u64) -> bool {
@@ -120,20 +129,22 @@ struct File<'a> {
 impl File<'_> {
     async fn part(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            let range = self.rows.by_ref().take(self.ingest.bulk.records_at_once.max(1));
+            let range = self.rows.by_ref().take(self.ingest.bulk.at_once(self.digests.len()));
             let wanted: Vec<KeyHash> = range.collect();
             if wanted.is_empty() {
                 return Ok(self.writer.take().map(BulkWriter::finish).transpose()?);
             }
             self.ingest.in_time(self.deadline)?;
             let (lanes, digests) = (self.ingest.lanes.as_ref(), self.digests);
-            let states = driftless_snapshot::states(self.source, self.spec, self.key, digests, &wanted, lanes).await?;
+            let states =
+                driftless_snapshot::packed_states(self.source, self.spec, self.key, digests, &wanted, lanes).await?;
             if states.len() < wanted.len() {
                 return Err(Error::Vanished { missing: wanted.len() - states.len() });
             }
             let Some(writer) = &mut self.writer else { return Ok(None) };
-            for (k, state) in &states {
-                writer.push(*k, state, self.dates.of(*k).await?)?;
+            for state in states.iter() {
+                let updated_at = self.dates.of(state.key_hash).await?;
+                writer.write((state.key_hash, state.attr_hash), state.key, state.identifiers(), updated_at)?;
             }
             if let Some(bytes) = writer.take(PART_BYTES) {
                 return Ok(Some(bytes));

@@ -38,8 +38,15 @@ impl Janitor {
         let a = state.a_rows(&named, &deltas, &run.config.fingerprint).await?;
         let mut reports: Vec<CallReport<'_>> = calls.iter().map(|c| report(c, &changeset)).collect();
         if replaces(&calls) && calls.iter().any(was_claimed) {
-            // The list was cleared, or may have been: who was in it before and is not acknowledged now may be there or not.
-            reports.iter_mut().for_each(|report| report.maybe = true);
+            // The parts of a session are what the list is when the last one was taken, and nothing before.
+            let unfinished = calls.iter().any(|c| c.session.is_some_and(|s| s.last()) && c.outcome.is_none());
+            for (report, call) in reports.iter_mut().zip(&calls) {
+                report.replaced = true;
+                if unfinished && call.session.is_some() && was_claimed(call) {
+                    report.outcomes.clear();
+                    report.maybe = true;
+                }
+            }
         }
         let settlement = settle(&a, &reports, &changeset.transfers);
         let now = self.clock.now();
@@ -275,7 +282,7 @@ fn report<'a>(call: &Call, changeset: &'a Changeset) -> CallReport<'a> {
         outcomes.entry(*number).or_insert_with(|| Outcome::Unknown.into());
     }
     let maybe = call.maybe || (call.outcome.is_none() && call.claim.is_some());
-    CallReport { rows, outcomes, maybe, at: told.map_or(Millis(0), |t| t.at) }
+    CallReport { rows, outcomes, maybe, replaced: false, at: told.map_or(Millis(0), |t| t.at) }
 }
 
 /// What is known of a call: its outcome, or what its claims had found out before the run was closed.

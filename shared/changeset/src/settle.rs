@@ -17,6 +17,8 @@ pub struct CallReport<'a> {
     pub outcomes: BTreeMap<u32, RowOutcome>,
     /// The call was claimed at some time without settling: a row without an outcome may have been applied.
     pub maybe: bool,
+    /// The run replaces the whole list and has begun: who was in it before and was not delivered now may be there or not.
+    pub replaced: bool,
     /// When the destination's answer came.
     pub at: Millis,
 }
@@ -101,6 +103,9 @@ pub fn settle(a: &BTreeMap<KeyHash, AckRow>, calls: &[CallReport<'_>], transfers
                     uncertain.insert(k);
                 }
                 (Outcome::Unknown, None) if names_acknowledged(&r, row) => {
+                    uncertain.insert(k);
+                }
+                _ if report.replaced && a.contains_key(&k) => {
                     uncertain.insert(k);
                 }
                 _ => continue,

@@ -29,6 +29,7 @@ mod value;
 mod yaml;
 
 pub use destination::{Destination, DestinationKind};
+pub use driftless_normalize::{Normalize, VendorHash};
 pub use problem::Problem;
 pub use project::{Project, ProjectSettings, load_project};
 pub use reference::settings_reference;
@@ -37,7 +38,7 @@ pub use secret_ref::{InvalidSecretRef, SecretRef};
 pub use source::{parse_destination, parse_sync};
 pub use sync::{
     ClockSchedule, FieldMapping, FirstSync, Guards, InvalidCron, InvalidSchedule, KeyColumns, KeyColumnsError, Mapping,
-    Mode, Needs, Normalize, OnChange, Prefer, PreferOrder, RECIPE_VERSION, RECORD_KEY, RateUnit, Schedule,
-    ScheduleExpression, Selection, Strategy, Sync, TimeZoneName, UnknownTimeZone, VendorHash,
+    Mode, Needs, OnChange, Prefer, PreferOrder, RECIPE_VERSION, RECORD_KEY, RateUnit, Schedule, ScheduleExpression,
+    Selection, Strategy, Sync, TimeZoneName, UnknownTimeZone,
 };
 pub use value::{HumanDuration, InvalidDuration, InvalidShare, Limit, Share, ShareAtLeast};

@@ -29,6 +29,7 @@ fn field() -> impl Strategy<Value = FieldMapping> {
             column,
             identifier,
             normalize,
+            region: None,
             hash,
             max_length,
         },

@@ -10,6 +10,7 @@ use driftless_model::{
 use serde_json::{Map, Value};
 
 use crate::Capabilities;
+use crate::budget::Heard;
 
 /// One list of one destination.
 ///
@@ -26,7 +27,7 @@ pub trait Connector: Send + Sync {
         true
     }
 
-    /// Sends rows (at least one, at most the operation's limit) and says what became of them. One data request; look-ups and
+    /// Sends rows (at least one, but for a part of a session whose rows were all taken out; at most the operation's limit) and says what became of them. One data request; look-ups and
     /// the like before or after it are counted in the answer and pass [`Batch::gate`].
     ///
     /// Cancelling the future is like losing the answer.
@@ -108,6 +109,9 @@ pub trait Gate: Send + Sync {
     /// # Errors
     /// [`NoSlot`]: it may not go out any more in this claim. The rows that depend on it were not sent; the stack knows why.
     async fn pass(&self) -> Result<(), NoSlot>;
+
+    /// Tells the rate budget what the headers of an answer say about limits.
+    async fn heard(&self, _: Heard) {}
 }
 
 /// There is no slot for a request before the claim ends.

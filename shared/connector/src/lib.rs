@@ -30,6 +30,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod budget;
 mod build;
 mod capability;
 #[cfg(feature = "conformance")]
@@ -47,6 +48,7 @@ mod outcomes;
 mod pacer;
 mod ports;
 mod reason;
+mod recipe;
 mod rest;
 mod scim;
 mod secrets;

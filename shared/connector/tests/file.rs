@@ -320,3 +320,77 @@ fn without_buckets_it_is_not_built() {
     let refused = build(&destination(&described(LINES)), "news", &FetchedSecrets::default(), local()).err().unwrap();
     assert_eq!(refused.to_string(), "this destination needs access to buckets, which is not there");
 }
+
+/// The conformance suite, and the simulation of twenty snapshots, with a reader that follows manifests.
+#[cfg(feature = "conformance")]
+mod suites {
+    use async_trait::async_trait;
+    use driftless_connector::conformance::{Fault, Login, Manners, Refuses, Remote, Subject, VirtualTime, conforms};
+
+    use driftless_model::IdentifierSet;
+
+    use super::*;
+    use crate::support::{
+        faults::Faults,
+        row_of,
+        simulation::{seeds, simulate},
+    };
+
+    fn all_values(identifiers: &IdentifierSet) -> BTreeSet<String> {
+        identifiers.iter().map(|identifier| identifier.value.clone()).collect()
+    }
+
+    struct Side {
+        bucket: MemoryBucket,
+        faults: Faults,
+        /// The reader takes up no address that the simulation calls bad: a bucket refuses nobody.
+        picky: bool,
+    }
+
+    impl Side {
+        fn new(picky: bool) -> Self {
+            let faults = Faults::default();
+            Self { bucket: MemoryBucket::behind(faults.clone()), faults, picky }
+        }
+
+        fn read(&self) -> BTreeMap<String, String> {
+            let mut members = self.bucket.read_as_a_consumer(ROOT);
+            members.retain(|email, _| !self.picky || !email.to_lowercase().ends_with("7@example.com"));
+            members
+        }
+
+        fn subject<'a>(&'a self, connector: &'a dyn Connector, time: &'a VirtualTime) -> Subject<'a> {
+            let manners = Manners { refuses: Refuses::Silently, login: Login::Fixed, ..Manners::default() };
+            Subject::new(connector, self, time, row_of).keeping(all_values).with(manners)
+        }
+    }
+
+    #[async_trait]
+    impl Remote for Side {
+        async fn members(&self) -> BTreeSet<String> {
+            self.read().into_keys().collect()
+        }
+        async fn first_names(&self) -> Option<BTreeMap<String, String>> {
+            Some(self.read())
+        }
+        async fn inject(&self, fault: Option<Fault>) {
+            self.faults.inject(fault);
+        }
+    }
+
+    #[tokio::test]
+    async fn file_conforms() {
+        let (side, time) = (Side::new(false), VirtualTime::default());
+        let connector = open(&side.bucket, "news", LINES);
+        conforms(side.subject(&*connector, &time)).await;
+    }
+
+    #[tokio::test]
+    async fn file_converges() {
+        for seed in seeds() {
+            let (side, time) = (Side::new(true), VirtualTime::default());
+            let connector = open(&side.bucket, "news", LINES);
+            simulate(side.subject(&*connector, &time), &side.faults, seed).await;
+        }
+    }
+}

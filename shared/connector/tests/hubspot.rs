@@ -328,3 +328,100 @@ async fn the_vendors_own_client_can_do_with_the_stub_what_we_do() {
     assert_eq!(String::from_utf8_lossy(&driven.stdout), "driven\n", "{said}");
     assert!(account.lock().unwrap().lists.is_empty());
 }
+
+/// The conformance suite, and the simulation of twenty snapshots.
+#[cfg(feature = "conformance")]
+mod suites {
+    use std::collections::BTreeMap;
+
+    use async_trait::async_trait;
+    use driftless_connector::conformance::{Fault, Manners, Refuses, Remote, Subject, VirtualTime, conforms};
+    use driftless_model::IdentifierSet;
+
+    use super::*;
+    use crate::support::{
+        Got,
+        faults::{Dialect, Faults},
+        row_of,
+        simulation::{seeds, simulate},
+    };
+
+    #[derive(Clone, Default)]
+    struct Side {
+        account: Shared,
+        faults: Faults,
+    }
+
+    #[async_trait]
+    impl Remote for Side {
+        async fn members(&self) -> BTreeSet<String> {
+            self.account.lock().unwrap().members("news")
+        }
+        async fn first_names(&self) -> Option<BTreeMap<String, String>> {
+            let account = self.account.lock().unwrap();
+            let members = account.members("news");
+            let named = account.contacts.values().filter_map(|contact| {
+                let email = contact.get("email").filter(|email| members.contains(*email))?;
+                Some((email.clone(), contact.get("firstname").cloned().unwrap_or_default()))
+            });
+            Some(named.collect())
+        }
+        async fn inject(&self, fault: Option<Fault>) {
+            self.faults.inject(fault);
+        }
+    }
+
+    impl Side {
+        async fn start(&self) -> (Server, Box<dyn Connector>) {
+            self.account.lock().unwrap().add_list("news", "MANUAL");
+            let side = self.clone();
+            let server = Server::start(move |got: &Got, _| {
+                let answer = |bad: &dyn Fn(&str) -> bool| {
+                    side.account.lock().unwrap().answer_but(got, &|value| bad(&value.to_lowercase()))
+                };
+                if got.method == "GET" || got.path().ends_with("/read") {
+                    return side.faults.on_read(&Dialect::default(), got).unwrap_or_else(|| answer(&|_| false));
+                }
+                side.faults.on_change(&Dialect::default(), got, |bad| answer(&|value| bad.has(value)))
+            })
+            .await;
+            let yaml = format!(
+                "version: 1
+kind: hubspot
+base_url: {}
+auth: {{bearer: {{token: {{secret: token}}}}}}
+properties: {{email: email, firstname: first_name}}
+records: 8
+",
+                server.url
+            );
+            let connector = connector(&yaml, "news");
+            (server, connector)
+        }
+
+        fn subject<'a>(&'a self, connector: &'a dyn Connector, time: &'a VirtualTime) -> Subject<'a> {
+            let manners = Manners { refuses: Refuses::ByName, ..Manners::default() };
+            Subject::new(connector, self, time, row_of).keeping(in_lower_case).with(manners)
+        }
+    }
+
+    fn in_lower_case(identifiers: &IdentifierSet) -> BTreeSet<String> {
+        identifiers.iter().map(|identifier| identifier.value.to_lowercase()).collect()
+    }
+
+    #[tokio::test]
+    async fn hubspot_conforms() {
+        let (side, time) = (Side::default(), VirtualTime::default());
+        let (_server, connector) = side.start().await;
+        conforms(side.subject(&*connector, &time)).await;
+    }
+
+    #[tokio::test]
+    async fn hubspot_converges() {
+        for seed in seeds() {
+            let (side, time) = (Side::default(), VirtualTime::default());
+            let (_server, connector) = side.start().await;
+            simulate(side.subject(&*connector, &time), &side.faults, seed).await;
+        }
+    }
+}

@@ -81,15 +81,14 @@ async fn a_retry_has_the_same_id_and_bytes_and_its_own_time() {
     let server = Server::start(|_, number| match number {
         0 => Does::status(502),
         1 => Does::Cuts,
-        2 => Does::status(429).with("retry-after", "2"),
-        3 => Does::status(409),
+        2 => Does::status(409),
         _ => Does::status(200),
     })
     .await;
     let connector = webhook(&server.url, "", 0);
     assert_eq!(letters(&deliver(&*connector, Operation::Add, &rows(3)).await), "DDD");
     let got = server.got();
-    assert_eq!(got.len(), 5);
+    assert_eq!(got.len(), 4);
     assert!(got.iter().all(|g| g.body == got[0].body && header(g, "webhook-id") == header(&got[0], "webhook-id")));
     let times: Vec<i64> = got.iter().map(|g| header(g, "webhook-timestamp").parse().unwrap()).collect();
     assert!(times.windows(2).all(|w| w[0] < w[1]), "{times:?}");
@@ -221,4 +220,78 @@ async fn the_reference_library_verifies_what_is_sent_by_either_secret() {
         "No matching signature found",
     ];
     assert_eq!(said.lines().collect::<Vec<_>>(), wanted);
+}
+
+/// The conformance suite, and the simulation of twenty snapshots, with a receiver that keeps a list.
+#[cfg(feature = "conformance")]
+mod suites {
+    use std::collections::BTreeSet;
+
+    use driftless_connector::conformance::{Login, Manners};
+    use driftless_model::IdentifierSet;
+
+    use super::*;
+    use crate::support::{
+        faults::Dialect,
+        list::{Kind, List, Running},
+    };
+
+    fn all_values(identifiers: &IdentifierSet) -> BTreeSet<String> {
+        identifiers.iter().map(|identifier| identifier.value.clone()).collect()
+    }
+
+    async fn receiver(list: List) -> Running {
+        let dialect = Dialect { list_gone: |_| Some(Does::status(410)), ..Dialect::default() };
+        let server = Server::start(move |got: &Got, _| {
+            let event = got.json();
+            if event["type"] == "list.checked" {
+                return list.faults.on_read(&dialect, got).unwrap_or_else(|| Does::status(204));
+            }
+            list.faults.on_change(&dialect, got, |bad| {
+                let records = event["data"]["records"].as_array().cloned().unwrap_or_default();
+                let emails = |record: &Value| -> Vec<String> {
+                    let emails = record["identifiers"]["email"].as_array();
+                    emails.into_iter().flatten().map(|e| e.as_str().unwrap().to_owned()).collect()
+                };
+                let removes = event["type"] == "list.records.removed";
+                // Whoever refuses an address takes it out all the same.
+                let refused = !removes && records.iter().flat_map(emails).any(|email| bad.has(&email));
+                if records.len() > 8 || refused {
+                    return Does::status(422);
+                }
+                for record in &records {
+                    for email in emails(record) {
+                        if removes {
+                            list.members().remove(&email);
+                        } else {
+                            let name = record["fields"]["first_name"].as_str().unwrap().to_owned();
+                            list.members().insert(email, name);
+                        }
+                    }
+                }
+                Does::status(202)
+            })
+        })
+        .await;
+        let connector = webhook(&server.url, "records: 8", 0);
+        (server, connector)
+    }
+
+    fn kind() -> Kind {
+        Kind {
+            manners: Manners { login: Login::None, reads_answers: false, ..Manners::default() },
+            names: all_values,
+            ..Kind::new(|list| Box::pin(receiver(list)))
+        }
+    }
+
+    #[tokio::test]
+    async fn webhook_conforms() {
+        kind().conforms().await;
+    }
+
+    #[tokio::test]
+    async fn webhook_converges() {
+        kind().converges().await;
+    }
 }

@@ -94,8 +94,9 @@ pub async fn all(store: &dyn Deltalog) {
     version_records_are_listed_newest_first(store).await;
     refused_input_is_kept_by_subject(store).await;
     a_shared_token_changes_hands_one_at_a_time(store).await;
-    slots_of_a_rate_budget_are_apart(store).await;
-    slots_reserved_at_the_same_time_differ(store).await;
+    slots_of_a_rate_budget_are_leased_under_its_terms(store).await;
+    terms_of_a_rate_budget_change_from_what_was_read(store).await;
+    slots_leased_at_the_same_time_differ(store).await;
 
     usage_travels_with_the_next_write_of_the_head(store).await;
     a_charge_is_for_one_write(store).await;

@@ -4,6 +4,7 @@
 //! refused write brings the item back, and a caller that finds its own earlier write there has succeeded (DL-6).
 
 mod attribute;
+mod budget;
 mod failure;
 mod fold;
 mod head;
@@ -27,7 +28,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use driftless_model::{
-    AttrHash, DatasetId, DestinationId, KeyHash, Meter, Millis, RunId, SnapshotRef, SyncId, Token, Usage,
+    Advance, Advanced, AttrHash, Budget, DatasetId, DestinationId, KeyHash, Meter, Millis, RunId, SnapshotRef, SyncId,
+    Token, Usage,
 };
 
 use crate::head::{
@@ -304,8 +306,16 @@ impl Deltalog for DynamoDeltalog {
         self.read_tombstones(dataset).await
     }
 
-    async fn reserve_slot(&self, destination: &DestinationId, now: Millis, interval_ms: i64) -> Result<Millis> {
-        self.next_slot(destination, now, interval_ms).await
+    async fn budget(&self, destination: &DestinationId) -> Result<Option<Budget>> {
+        self.read_budget(destination).await
+    }
+
+    async fn advance_budget(&self, destination: &DestinationId, advance: &Advance) -> Result<Advanced> {
+        self.move_budget(destination, advance).await
+    }
+
+    async fn swap_budget(&self, destination: &DestinationId, from: Option<&Budget>, to: &Budget) -> Result<Swap> {
+        self.write_budget(destination, from, to).await
     }
 
     async fn shared_token(&self, destination: &DestinationId) -> Result<Option<SharedToken>> {

@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use driftless_model::{
-    AttrHash, DatasetId, DestinationId, KeyHash, Millis, Month, RunId, SnapshotRef, SyncId, Token, Usage,
+    Advance, Advanced, AttrHash, Budget, DatasetId, DestinationId, KeyHash, Millis, Month, RunId, SnapshotRef, SyncId,
+    Token, Usage,
 };
 
 use crate::head::{
@@ -38,7 +39,7 @@ struct Table {
     ticks: BTreeMap<(SyncId, String), i64>,
     attempts: BTreeMap<LogPartition, Millis>,
     tombstones: BTreeMap<DatasetId, BTreeSet<KeyHash>>,
-    next_slot: BTreeMap<DestinationId, Millis>,
+    budgets: BTreeMap<DestinationId, Budget>,
     shared_tokens: BTreeMap<DestinationId, SharedToken>,
     charges: BTreeMap<SyncId, (Month, Usage)>,
 }
@@ -438,12 +439,31 @@ impl Deltalog for MemoryDeltalog {
         Ok(self.lock().tombstones.get(dataset).cloned().unwrap_or_default())
     }
 
-    async fn reserve_slot(&self, destination: &DestinationId, now: Millis, interval_ms: i64) -> Result<Millis> {
+    async fn budget(&self, destination: &DestinationId) -> Result<Option<Budget>> {
+        Ok(self.lock().budgets.get(destination).cloned())
+    }
+
+    async fn advance_budget(&self, destination: &DestinationId, advance: &Advance) -> Result<Advanced> {
+        Ok(match self.lock().budgets.get_mut(destination) {
+            Some(budget) if advance.fits(budget) => {
+                let first = budget.slot;
+                budget.slot += advance.by;
+                budget.count += advance.slots;
+                Advanced::Leased(first)
+            }
+            other => Advanced::Refused(other.cloned()),
+        })
+    }
+
+    async fn swap_budget(&self, destination: &DestinationId, from: Option<&Budget>, to: &Budget) -> Result<Swap> {
         let mut t = self.lock();
-        let next = t.next_slot.entry(destination.clone()).or_insert(now);
-        let slot = (*next).max(now);
-        *next = slot.plus(interval_ms);
-        Ok(slot)
+        let there = t.budgets.get(destination);
+        let as_read = |b: &Budget| (b.slot, b.count, b.epoch);
+        if there != Some(to) && there.map(as_read) != from.map(as_read) {
+            return Ok(Swap::Lost);
+        }
+        t.budgets.insert(destination.clone(), to.clone());
+        Ok(Swap::Done)
     }
 
     async fn shared_token(&self, destination: &DestinationId) -> Result<Option<SharedToken>> {

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use driftless_model::{
-    AttrHash, DatasetId, DestinationId, KeyHash, Meter, Millis, RunId, SnapshotRef, SyncId, Token, Usage,
+    Advance, Advanced, AttrHash, Budget, DatasetId, DestinationId, KeyHash, Meter, Millis, RunId, SnapshotRef, SyncId,
+    Token, Usage,
 };
 use serde::Serialize;
 
@@ -153,7 +154,9 @@ metered! {
         fn input_rejects(dataset: &str) -> Vec<InputReject>, |a: &Vec<InputReject>| reads(json(a));
         fn tick_claimed(sync: &SyncId, tick: &str) -> bool, |_: &bool| reads(0);
         fn tombstones(dataset: &DatasetId) -> BTreeSet<KeyHash>, |a: &BTreeSet<KeyHash>| reads(a.len() * 128);
-        fn reserve_slot(destination: &DestinationId, now: Millis, interval_ms: i64) -> Millis, one;
+        fn budget(destination: &DestinationId) -> Option<Budget>, |_: &Option<Budget>| reads(0);
+        fn advance_budget(destination: &DestinationId, advance: &Advance) -> Advanced, one;
+        fn swap_budget(destination: &DestinationId, from: Option<&Budget>, to: &Budget) -> Swap, one;
         fn shared_token(destination: &DestinationId) -> Option<SharedToken>,
             |a: &Option<SharedToken>| reads(a.as_ref().map_or(0, |token| token.document.len()));
         fn put_shared_token(destination: &DestinationId, expected: Option<u64>, token: &SharedToken) -> Swap,

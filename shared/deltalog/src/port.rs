@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use driftless_model::{AttrHash, DatasetId, DestinationId, KeyHash, Millis, RunId, SnapshotRef, SyncId, Token, Usage};
+use driftless_model::{
+    Advance, Advanced, AttrHash, Budget, DatasetId, DestinationId, KeyHash, Millis, RunId, SnapshotRef, SyncId, Token,
+    Usage,
+};
 
 use crate::Result;
 use crate::head::{
@@ -195,9 +198,13 @@ pub trait Deltalog: Send + Sync {
     async fn tick_claimed(&self, sync: &SyncId, tick: &str) -> Result<bool>;
     /// Erased keys of a dataset.
     async fn tombstones(&self, dataset: &DatasetId) -> Result<BTreeSet<KeyHash>>;
-    /// Reserves the next free slot of a destination's rate budget and returns its time: slots are `interval_ms` apart,
-    /// never before `now`. A generic cell rate without bursts, so the phase of the destination's own window is no matter.
-    async fn reserve_slot(&self, destination: &DestinationId, now: Millis, interval_ms: i64) -> Result<Millis>;
+    /// A destination's rate budget; nothing before its first lease.
+    async fn budget(&self, destination: &DestinationId) -> Result<Option<Budget>>;
+    /// Leases slots under known terms. Condition: [`Advance::fits`]. A lease whose answer is lost is lost with its slots.
+    async fn advance_budget(&self, destination: &DestinationId, advance: &Advance) -> Result<Advanced>;
+    /// Writes a budget whose terms, or idle time, want more than an advance. Condition: slot, count and epoch as in `from`
+    /// (`None`: there is no budget). Success if it is `to` already.
+    async fn swap_budget(&self, destination: &DestinationId, from: Option<&Budget>, to: &Budget) -> Result<Swap>;
 
     // ---- shared tokens
 

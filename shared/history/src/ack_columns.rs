@@ -89,7 +89,11 @@ impl AckColumns {
             let none = IdentifierSet::new();
             let sent = acknowledged.map_or(&none, |a| &a.identifiers);
             for identifier in row.identifiers.union(sent) {
-                self.identifiers.push(identifier, &[row.identifiers.contains(identifier), sent.contains(identifier)]);
+                self.identifiers.push(
+                    &identifier.field,
+                    &identifier.value,
+                    &[row.identifiers.contains(identifier), sent.contains(identifier)],
+                );
             }
         }
         self.identifiers.end_row()?;

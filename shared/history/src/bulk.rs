@@ -69,13 +69,19 @@ impl Columns {
         }
     }
 
-    fn push(&mut self, key_hash: KeyHash, state: &RecordState, updated_at: Option<Millis>) -> Result<(), ParquetError> {
+    fn push<'i>(
+        &mut self,
+        (key_hash, attr_hash): (KeyHash, AttrHash),
+        key: &str,
+        identifiers: impl Iterator<Item = (&'i str, &'i str)>,
+        updated_at: Option<Millis>,
+    ) -> Result<(), ParquetError> {
         self.rows += 1;
         self.key_hash.push(key_hash)?;
-        self.attr_hash.append_value(state.attr_hash.0);
-        self.key.append_value(state.key.as_str());
-        for identifier in &state.identifiers {
-            self.identifiers.push(identifier, &[]);
+        self.attr_hash.append_value(attr_hash.0);
+        self.key.append_value(key);
+        for (field, value) in identifiers {
+            self.identifiers.push(field, value, &[]);
         }
         self.updated_at.append_option(updated_at.map(|t| t.0));
         Ok(self.identifiers.end_row()?)
@@ -116,12 +122,27 @@ impl BulkWriter {
     /// # Errors
     /// [`Error::OutOfOrder`] if it does not come after the one before it.
     pub fn push(&mut self, key_hash: KeyHash, state: &RecordState, updated_at: Option<Millis>) -> Result<()> {
+        let identifiers = state.identifiers.iter().map(|i| (i.field.as_str(), i.value.as_str()));
+        self.write((key_hash, state.attr_hash), state.key.as_str(), identifiers, updated_at)
+    }
+
+    /// Adds a record by its two hashes, its key, its identifiers in order, and the time of its last change.
+    ///
+    /// # Errors
+    /// As [`BulkWriter::push`].
+    pub fn write<'i>(
+        &mut self,
+        (key_hash, attr_hash): (KeyHash, AttrHash),
+        key: &str,
+        identifiers: impl Iterator<Item = (&'i str, &'i str)>,
+        updated_at: Option<Millis>,
+    ) -> Result<()> {
         if self.last.is_some_and(|last| last >= key_hash) {
             return Err(Error::OutOfOrder { kind: FileKind::Bulk, row: self.rows });
         }
         self.last = Some(key_hash);
         self.rows += 1;
-        self.columns.push(key_hash, state, updated_at).map_err(encode)?;
+        self.columns.push((key_hash, attr_hash), key, identifiers, updated_at).map_err(encode)?;
         if self.columns.rows >= BATCH_ROWS { self.flush() } else { Ok(()) }
     }
 

@@ -87,7 +87,7 @@ impl Columns {
         self.key.append_value(row.key.as_str());
         for identifier in &row.identifiers {
             self.bytes += identifier.value.len();
-            self.identifiers.push(identifier, &[]);
+            self.identifiers.push(&identifier.field, &identifier.value, &[]);
         }
         self.identifiers.end_row()?;
         self.remote_id.append_option(row.remote_id.as_deref());
@@ -102,7 +102,7 @@ impl Columns {
         self.operation.append_value(TRANSFER);
         self.attr_hash.append_null();
         self.key.append_null();
-        self.identifiers.push(&transfer.identifier, &[]);
+        self.identifiers.push(&transfer.identifier.field, &transfer.identifier.value, &[]);
         self.identifiers.end_row()?;
         self.remote_id.append_null();
         self.fields.append_null();

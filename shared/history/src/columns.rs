@@ -87,9 +87,9 @@ impl IdentifierColumn {
     }
 
     /// Adds an identifier to the row that [`Self::end_row`] will close.
-    pub(crate) fn push(&mut self, identifier: &Identifier, flags: &[bool]) {
-        self.field.append_value(&identifier.field);
-        self.value.append_value(&identifier.value);
+    pub(crate) fn push(&mut self, field: &str, value: &str, flags: &[bool]) {
+        self.field.append_value(field);
+        self.value.append_value(value);
         for (column, flag) in self.flags.iter_mut().zip(flags) {
             column.append_value(*flag);
         }

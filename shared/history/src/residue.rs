@@ -47,7 +47,7 @@ impl Columns {
         self.attr_hash.append_option(state.map(|s| s.attr_hash.0));
         self.key.append_value(key.as_str());
         for identifier in state.iter().flat_map(|s| &s.identifiers) {
-            self.identifiers.push(identifier, &[]);
+            self.identifiers.push(&identifier.field, &identifier.value, &[]);
         }
         Ok(self.identifiers.end_row()?)
     }

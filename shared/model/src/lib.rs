@@ -10,6 +10,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod budget;
 mod disposition;
 mod hash;
 mod identifier;
@@ -26,6 +27,7 @@ mod snapshot_order;
 mod time;
 mod usage;
 
+pub use budget::{Advance, Advanced, Budget};
 pub use disposition::Disposition;
 pub use hash::{AttrHash, HashParseError, KeyHash};
 pub use identifier::{Identifier, IdentifierSet};

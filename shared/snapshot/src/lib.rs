@@ -33,7 +33,6 @@ mod error;
 mod keyed;
 mod limits;
 pub mod locate;
-mod normalize;
 mod parquet_file;
 mod pass;
 mod sip;
@@ -47,8 +46,8 @@ pub use error::{Cause, Failure, Position, ReadError, SnapshotError, Use, ViewErr
 pub use keyed::HashKey;
 pub use limits::Limits;
 pub use pass::{
-    Digest, DigestRange, Digested, Digests, Invalid, Record, Report, Source, View, digest, records, schema, states,
-    verify,
+    Digest, DigestRange, Digested, Digests, Invalid, PackedState, PackedStates, Record, Report, Source, View, digest,
+    packed_states, records, schema, states, verify,
 };
 pub use spec::ViewSpec;
 pub use view::{check_view, selected_schema};

@@ -9,7 +9,9 @@ use driftless_deltalog::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use driftless_deltalog::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
 use driftless_deltalog::registry::{DestinationEntry, SharedToken, SyncEntry};
 use driftless_deltalog::{Deltalog, Error, Result};
-use driftless_model::{AttrHash, DatasetId, DestinationId, KeyHash, Millis, RunId, SnapshotRef, SyncId, Token};
+use driftless_model::{
+    Advance, Advanced, AttrHash, Budget, DatasetId, DestinationId, KeyHash, Millis, RunId, SnapshotRef, SyncId, Token,
+};
 
 use crate::Steps;
 use crate::steps::{Injected, halves};
@@ -108,7 +110,9 @@ steps! {
     fn input_rejects(dataset: &str) -> Vec<InputReject>;
     fn tick_claimed(sync: &SyncId, tick: &str) -> bool;
     fn tombstones(dataset: &DatasetId) -> BTreeSet<KeyHash>;
-    fn reserve_slot(destination: &DestinationId, now: Millis, interval_ms: i64) -> Millis;
+    fn budget(destination: &DestinationId) -> Option<Budget>;
+    fn advance_budget(destination: &DestinationId, advance: &Advance) -> Advanced;
+    fn swap_budget(destination: &DestinationId, from: Option<&Budget>, to: &Budget) -> Swap;
     fn shared_token(destination: &DestinationId) -> Option<SharedToken>;
     fn put_shared_token(destination: &DestinationId, expected: Option<u64>, token: &SharedToken) -> Swap;
 }

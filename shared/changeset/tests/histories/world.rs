@@ -528,7 +528,13 @@ struct CallReportOwned {
 
 impl CallReportOwned {
     fn lend(&self) -> CallReport<'_> {
-        CallReport { rows: &self.rows, outcomes: self.outcomes.clone(), maybe: self.maybe, at: Millis(7) }
+        CallReport {
+            rows: &self.rows,
+            outcomes: self.outcomes.clone(),
+            maybe: self.maybe,
+            replaced: false,
+            at: Millis(7),
+        }
     }
 }
 

@@ -3,7 +3,7 @@ use core::num::{NonZeroU16, NonZeroU32};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Auth, BaseUrl, Flaw, FormatVersion, Rate, default};
+use super::{Auth, BaseUrl, Flaw, FormatVersion, Rate, Window, default};
 use crate::value::HumanDuration;
 
 /// Google Customer Match through the Data Manager API. The sync's `list` is the id of a user list. What is sent is accepted
@@ -166,10 +166,11 @@ fn data_manager() -> BaseUrl {
     "https://datamanager.googleapis.com".parse().expect("a URL")
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the default of an optional key")]
-const fn quota() -> Option<Rate> {
-    const REQUESTS: NonZeroU32 = NonZeroU32::new(300).expect("not zero");
-    Some(Rate { requests: REQUESTS, per: HumanDuration::from_secs(60) })
+fn quota() -> Option<Rate> {
+    const MINUTE: NonZeroU32 = NonZeroU32::new(300).expect("not zero");
+    const DAY: NonZeroU32 = NonZeroU32::new(100_000).expect("not zero");
+    let window = |requests, secs| Window { requests, per: HumanDuration::from_secs(secs) };
+    Rate::new(vec![window(MINUTE, 60), window(DAY, 86_400)]).ok()
 }
 
 const fn ten_thousand() -> NonZeroU32 {

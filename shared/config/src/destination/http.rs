@@ -1,11 +1,11 @@
-use core::{fmt, num::NonZeroU32, str::FromStr};
+use core::{fmt, str::FromStr};
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{SecretRef, value::HumanDuration};
+use crate::SecretRef;
 
 /// The root of a destination's URLs: `https`, a host, perhaps a port and a path, and nothing else. `http` and private
 /// addresses are refused when the connector is built, unless the deployment allows them.
@@ -116,17 +116,6 @@ impl Template {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// How many requests the destination allows in a span of time, over all invocations together. Every request counts:
-/// look-ups, retries and bisections too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Rate {
-    /// Requests allowed.
-    pub requests: NonZeroU32,
-    /// In this span of time.
-    pub per: HumanDuration,
 }
 
 /// How we log in. Secrets are references, never values.

@@ -108,7 +108,7 @@ fn base_url() -> BaseUrl {
 
 #[allow(clippy::unnecessary_wraps)] // the default of an optional key
 fn rate() -> Option<Rate> {
-    Some(Rate { requests: MOST, per: HumanDuration::from_secs(10) })
+    Some(Rate::of(MOST, HumanDuration::from_secs(10)))
 }
 
 fn object_type_id() -> String {

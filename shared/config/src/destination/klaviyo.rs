@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Auth, BaseUrl, Flaw, FormatVersion, Rate, default};
+use super::{Auth, BaseUrl, Flaw, FormatVersion, Rate, Window, default};
 use crate::value::HumanDuration;
 
 /// Klaviyo: profiles, and a list that they are in. The sync's `list` is the list's id. Profiles are upserted and put into the
@@ -94,10 +94,11 @@ fn revision() -> String {
     "2026-07-15".to_owned()
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the default of an optional key")]
-const fn steady() -> Option<Rate> {
-    const REQUESTS: NonZeroU32 = NonZeroU32::new(150).expect("not zero");
-    Some(Rate { requests: REQUESTS, per: HumanDuration::from_secs(60) })
+fn steady() -> Option<Rate> {
+    const SECOND: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+    const MINUTE: NonZeroU32 = NonZeroU32::new(150).expect("not zero");
+    let window = |requests, secs| Window { requests, per: HumanDuration::from_secs(secs) };
+    Rate::new(vec![window(SECOND, 1), window(MINUTE, 60)]).ok()
 }
 
 const fn ten_thousand() -> NonZeroU32 {

@@ -7,6 +7,8 @@ mod http;
 mod hubspot;
 mod klaviyo;
 mod meta;
+mod rate;
+mod recipe;
 mod rest;
 mod scim;
 mod webhook;
@@ -28,14 +30,15 @@ pub use google_data_manager::{
     Consent, GoogleAccount, GoogleAddress, GoogleConsent, GoogleDataManagerDestination, GoogleDataManagerKind,
     GoogleEncoding, GoogleIdentifiers, GoogleProduct, OnPartialSuccess,
 };
-pub use http::{
-    Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, OAuth2Refresh, Rate, Template,
-};
+pub use http::{Auth, BaseUrl, Basic, Bearer, ClientAuth, HeaderAuth, InvalidUrl, OAuth2, OAuth2Refresh, Template};
 pub use hubspot::{HubspotDestination, HubspotKind, HubspotList, HubspotPaths, ListBy};
 pub use klaviyo::{KlaviyoDestination, KlaviyoKind, ProfileId};
 pub use meta::{MetaDestination, MetaKind};
+pub use rate::{InvalidRate, Rate, Window};
+pub use recipe::{Argument, Parameter, ParameterType, Recipe, RecipeDestination, RecipeKind, recipes};
 pub use rest::{
-    Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation,
+    Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation, RestStep,
+    Shape,
 };
 pub use scim::UserMatch;
 pub use scim::{BulkUse, GroupBy, MemberRemoval, OnRemove, ScimDestination, ScimGroup, ScimKind, ScimMode, ScimUsers};
@@ -185,6 +188,8 @@ kinds! {
     Hubspot("hubspot"): HubspotDestination;
     /// A receiver of signed requests, which keeps the list itself.
     Webhook("webhook"): WebhookDestination;
+    /// An API that a shipped recipe describes.
+    Recipe("recipe"): RecipeDestination;
 }
 
 /// A way to read the file of a kind.
@@ -305,7 +310,7 @@ impl Destination {
                 remedy: "give a duration such as 30s",
             });
         }
-        if self.rate().is_some_and(|rate| rate.per.is_zero()) {
+        if self.rate().is_some_and(|rate| rate.windows().any(|window| window.per.is_zero())) {
             flaws.push(Flaw {
                 key: "rate.per",
                 message: "a rate needs a span of time".into(),

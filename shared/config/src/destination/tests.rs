@@ -21,6 +21,30 @@ auth: {oauth2_client_credentials: {token_url: https://login.example.com/token, c
 attributes: {userName: email}
 ";
 
+const HUBSPOT: &str = "version: 1
+kind: hubspot
+auth:
+  oauth2_refresh_token:
+    token_url: https://api.hubapi.com/oauth/v1/token
+    client_id: c
+    client_secret: {secret: hubspot#secret}
+    refresh_token: {secret: hubspot#refresh}
+    client_auth: body
+properties: {email: email, firstname: first_name}
+";
+
+const WEBHOOK: &str = "version: 1
+kind: webhook
+base_url: https://example.com/hooks/members
+signing_secrets: [{secret: hook#current}, {secret: hook#next}]
+";
+
+const FILE: &str = "version: 1
+kind: file
+bucket: acme-lists
+format: {csv: {columns: [email, first_name]}}
+";
+
 fn read(yaml: &str) -> Destination {
     Destination::from_yaml(yaml).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -35,7 +59,7 @@ fn keys_with_flaws(yaml: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_applied_document_reads_back_as_what_was_written() {
-    for yaml in [REST, SCIM] {
+    for yaml in [REST, SCIM, HUBSPOT, WEBHOOK, FILE] {
         let written = read(yaml);
         let json = serde_json::to_string(&written).expect("serialises");
         assert_eq!(serde_json::from_str::<Destination>(&json).expect("reads"), written);
@@ -44,6 +68,11 @@ fn the_applied_document_reads_back_as_what_was_written() {
     assert_eq!(read(REST).base_url().map(BaseUrl::as_str), Some("https://api.example.com/v1"));
     assert_eq!(read(SCIM).timeout(), Duration::from_secs(30));
     assert_eq!(read(SCIM).secret_refs().len(), 1);
+    assert_eq!([HUBSPOT, WEBHOOK, FILE].map(|yaml| read(yaml).secret_refs().len()), [2, 2, 0]);
+    assert_eq!(read(HUBSPOT).base_url().map(BaseUrl::as_str), Some("https://api.hubapi.com"));
+    let allowed: Vec<u32> = read(HUBSPOT).rate().expect("a rate").windows().map(|w| w.requests.get()).collect();
+    assert_eq!(allowed, [100]);
+    assert_eq!(read(FILE).base_url(), None);
 }
 
 #[test]
@@ -71,6 +100,21 @@ fn what_cannot_work_is_said_with_a_remedy() {
     assert_eq!(keys_with_flaws(&format!("{SCIM}group: {{by: id, create: true}}\n")), ["group.create"]);
     assert_eq!(keys_with_flaws(&SCIM.replace("userName: email", "title: email")), ["attributes", "attributes"]);
     assert_eq!(keys_with_flaws(&format!("{SCIM}timeout: 0s\n")), ["timeout"]);
+    assert_eq!(keys_with_flaws(&format!("{HUBSPOT}records: 101\n")), ["records"]);
+    assert_eq!(keys_with_flaws(&format!("{HUBSPOT}list: {{by: id, create: true}}\n")), ["list.create"]);
+    assert_eq!(keys_with_flaws(&format!("{HUBSPOT}match_by: crm_id\n")), ["properties"]);
+    assert_eq!(
+        keys_with_flaws(&WEBHOOK.replace("[{secret: hook#current}, {secret: hook#next}]", "[]")),
+        ["signing_secrets"]
+    );
+    assert_eq!(keys_with_flaws(&format!("{WEBHOOK}headers: {{Webhook-Id: a}}\n")), ["headers"]);
+    assert_eq!(keys_with_flaws(&FILE.replace("acme-lists", "s3://acme")), ["bucket"]);
+    for prefix in ["lists", "/lists/", "history/lists/", "datasets/"] {
+        assert_eq!(keys_with_flaws(&format!("{FILE}prefix: {prefix}\n")), ["prefix"]);
+    }
+    for columns in ["", "email, email", "key"] {
+        assert_eq!(keys_with_flaws(&FILE.replace("email, first_name", columns)), ["format.csv.columns"]);
+    }
 }
 
 #[test]

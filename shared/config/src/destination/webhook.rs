@@ -22,7 +22,7 @@ pub struct WebhookDestination {
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The endpoint. Every request is a POST to exactly this URL.
+    /// The endpoint. Every request is a POST to this URL; a slash at its end is left out.
     pub base_url: BaseUrl,
     /// How we log in, beside the signature. Most receivers want none.
     #[serde(default)]

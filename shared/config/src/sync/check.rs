@@ -1,8 +1,9 @@
 //! What a sync's settings must have beyond their shape. All of it can be told offline, from the sync alone.
 
 use driftless_model::RecordKey;
+use driftless_normalize::{Normalize, Recipe};
 
-use super::{FieldMapping, FirstSync, Mode, Normalize, OnChange, RECORD_KEY, Schedule, Selection, Strategy, Sync};
+use super::{FieldMapping, FirstSync, Mode, OnChange, RECORD_KEY, Schedule, Selection, Strategy, Sync};
 use crate::{
     problem::Finding,
     value::{HumanDuration, Share},
@@ -281,5 +282,33 @@ fn check_field(field: &FieldMapping, found: &mut Vec<Finding>) {
         if before.iter().any(contradicts) {
             found.push(Finding::new(at(".normalize"), "the steps contradict each other", "keep the one that is meant"));
         }
+    }
+    check_recipe(field, found);
+}
+
+/// A recipe is what a vendor says, whole: nothing before or after it, and a hash that the vendor takes.
+fn check_recipe(field: &FieldMapping, found: &mut Vec<Finding>) {
+    let at = |key: &str| format!("mapping.{}{key}", field.field);
+    let recipe = field.rule().recipe();
+    if let Some(recipe) = recipe.filter(|_| field.normalize.len() > 1) {
+        let what = format!("`{recipe}` is a recipe, and stands alone");
+        found.push(Finding::new(at(".normalize"), what, "keep the recipe, and do the rest in the selection"));
+    }
+    if field.region.is_some() && !recipe.is_some_and(Recipe::reads_region) {
+        found.push(Finding::new(
+            at(".region"),
+            "only recipes for telephone numbers read numbers of a region",
+            "leave `region` out, or write a recipe such as normalize: plain.phone@1",
+        ));
+    }
+    let (Some(recipe), Some(hash)) = (recipe, field.hash) else { return };
+    let hashes = recipe.spec().hashes;
+    if !hashes.contains(&hash) {
+        let takes: Vec<&str> = hashes.iter().map(|hash| hash.name()).collect();
+        let (what, remedy) = match takes.as_slice() {
+            [] => ("the value itself".to_owned(), "leave `hash` out".to_owned()),
+            takes => (takes.join(" or "), format!("leave `hash` out for {}", takes[0])),
+        };
+        found.push(Finding::new(at(".hash"), format!("with `{recipe}` the vendor takes {what}"), remedy));
     }
 }

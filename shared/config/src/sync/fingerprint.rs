@@ -40,3 +40,44 @@ impl Sync {
         digits
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use driftless_normalize::{Normalize, Recipe, Spec, Step, VendorHash};
+
+    use crate::{FieldMapping, Mapping, parse_sync};
+
+    const fn version(version: u16) -> Spec {
+        Spec {
+            vendor: "acme",
+            kind: "email",
+            version,
+            steps: &[Step::Lowercase],
+            strict: true,
+            hashes: &[VendorHash::Sha256],
+            source: "",
+            choice: "",
+        }
+    }
+
+    #[test]
+    fn another_version_of_a_recipe_is_another_configuration() {
+        static FIRST: Spec = version(1);
+        static SECOND: Spec = version(2);
+        let base = "version: 1\ndataset: acme/customers\nkey: id\nmapping: { id: id }\ndestination: mail\n";
+        let mut sync = parse_sync(base, Path::new("base.yaml")).expect("valid");
+        let mut with = |spec, region: Option<&str>| {
+            let mut field = FieldMapping::new("id", "id");
+            field.normalize = vec![Normalize::Recipe(Recipe::new(spec))];
+            field.region = region.map(|r| r.parse().expect("a region"));
+            sync.mapping = Mapping::new(vec![field]);
+            sync.fingerprint()
+        };
+        let first = with(&FIRST, None);
+        assert_ne!(first, with(&SECOND, None));
+        assert_ne!(first, with(&FIRST, Some("DE")), "another region may make other numbers");
+        assert_eq!(first, with(&FIRST, None));
+    }
+}

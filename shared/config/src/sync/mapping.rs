@@ -1,6 +1,7 @@
 use core::fmt;
 use std::borrow::Cow;
 
+use driftless_normalize::{Normalize, Region, Rule, VendorHash};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -27,12 +28,17 @@ pub struct FieldMapping {
     /// The destination matches records by this field. If no field is marked, a field of the key column is the identifier.
     #[serde(default)]
     pub identifier: bool,
-    /// `none`, a step, or a list of steps applied to the value, in this order, before it is compared and sent.
+    /// `none`, a step, or a list of steps applied to the value, in this order, before it is compared and sent. Or a recipe
+    /// (see identifiers.md), which does what one vendor wants of one kind of value, its hash included.
     #[serde(default, deserialize_with = "steps", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "steps_schema", extend("default" = "none"))]
     pub normalize: Vec<Normalize>,
+    /// The country in whose numbering plan a recipe for telephone numbers reads numbers without country code, as two letters;
+    /// or `international`, if all numbers begin with one, with or without `+`. Without it such numbers make the record invalid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
     /// The hash of the normalised value that the destination wants in place of the value. What is compared from snapshot
-    /// to snapshot is the value before it.
+    /// to snapshot is the value before it. A recipe implies its hash; this chooses another one that the vendor takes.
     #[serde(default, deserialize_with = "vendor_hash", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "hash_schema", extend("default" = "none"))]
     pub hash: Option<VendorHash>,
@@ -40,35 +46,6 @@ pub struct FieldMapping {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_length: Option<u32>,
-}
-
-/// A step applied to a value before it is compared and sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Normalize {
-    /// White space at both ends is removed.
-    Trim,
-    /// Letters become lower-case.
-    Lowercase,
-    /// Letters become upper-case.
-    Uppercase,
-    /// Everything but the digits 0 to 9 is removed.
-    Digits,
-    /// Trimmed and lower-cased; a value that is not an e-mail address makes the record invalid.
-    Email,
-    /// E.164 (`+4930123456`): spaces and punctuation are removed, a leading `00` becomes `+`; a value without country code
-    /// makes the record invalid.
-    Phone,
-}
-
-/// A hash of the normalised value that a destination wants instead of the value: lower-case hex of its UTF-8 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum VendorHash {
-    /// SHA-256 (64 digits).
-    Sha256,
-    /// MD5 (32 digits), for destinations that name records by it; it hides nothing.
-    Md5,
 }
 
 impl Mapping {
@@ -109,9 +86,16 @@ impl FieldMapping {
             column: column.into(),
             identifier: false,
             normalize: Vec::new(),
+            region: None,
             hash: None,
             max_length: None,
         }
+    }
+
+    /// How its values are brought into form.
+    #[must_use]
+    pub fn rule(&self) -> Rule<'_> {
+        Rule::new(&self.normalize, self.region, self.hash)
     }
 }
 

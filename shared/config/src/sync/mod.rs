@@ -15,7 +15,7 @@ pub use cron::InvalidCron;
 pub use fingerprint::RECIPE_VERSION;
 pub use guards::Guards;
 pub use keys::{KeyColumns, KeyColumnsError};
-pub use mapping::{FieldMapping, Mapping, Normalize, RECORD_KEY, VendorHash};
+pub use mapping::{FieldMapping, Mapping, RECORD_KEY};
 pub use policy::{FirstSync, Mode, Needs, Strategy};
 pub use prefer::{Prefer, PreferOrder};
 pub use schedule::{

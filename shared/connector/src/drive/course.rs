@@ -9,6 +9,7 @@ use super::rows::{Left, Rows};
 use super::segment::{Segment, Segments};
 use super::turn::Turn;
 use super::{Driven, Kept, Stop, Work};
+use crate::budget::Heard;
 use crate::{Answered, Batch, Capabilities, Connector, Limits, Replace};
 
 /// Requests for the same rows that may fail in a row within one claim. The next claim starts afresh.
@@ -52,6 +53,8 @@ impl<'a> Course<'a> {
                 let stop = Stop::Fatal { reason: "the destination cannot clear a list".into() };
                 return Err(rows.finish(0, BTreeMap::new(), flights.into_all(), Some(stop)));
             }
+            // A part whose rows were all taken out is sent all the same: it may open or close the session.
+            _ if work.session.is_some() && work.rows.is_empty() => Segments::without_rows(),
             _ => match limits(capabilities, &work) {
                 // Whatever was sent must not be sent again, and we do not know what that was.
                 Some(_) if work.first_attempt_unsettled && !capabilities.repeatable => Segments::default(),
@@ -126,6 +129,9 @@ impl<'a> Course<'a> {
             Answered::NoAnswer { .. } if !repeatable => self.failed("several requests in a row"),
             again => {
                 self.failures += 1;
+                if let Answered::Throttled { after, reason } = &again {
+                    self.turn.tell(Heard::Throttled { after: *after, reason: reason.clone() }).await;
+                }
                 let until = self.turn.later(wait(self.failures, &again));
                 let asked = matches!(again, Answered::Throttled { .. });
                 if (!asked && self.failures == TRIES) || !self.turn.reaches(until) {
@@ -167,6 +173,9 @@ impl<'a> Course<'a> {
         if let Some(stop) = self.turn.stopped() {
             self.flights.put_back(job);
             return Err(stop);
+        }
+        if let Answered::Throttled { after, reason } = &answer.is {
+            self.turn.tell(Heard::Throttled { after: *after, reason: reason.clone() }).await;
         }
         if let Answered::Fatal { reason } = answer.is {
             self.flights.again(job, self.turn.now(), None);

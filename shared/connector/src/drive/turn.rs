@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use driftless_model::{Clock, Millis};
 
 use super::Stop;
+use crate::budget::Heard;
 use crate::{Gate, NoSlot, Pacer};
 
 /// Why a request may not go out: the budget could not be asked.
@@ -49,6 +50,11 @@ impl<'a> Turn<'a> {
         if self.reaches(self.clock.now()) { Ok(()) } else { Err(Stop::Deadline) }
     }
 
+    /// Tells the budget what the destination said of its limits.
+    pub(super) async fn tell(&self, heard: Heard) {
+        self.pacer.heard(heard).await;
+    }
+
     /// A request that starts then ends before the claim does.
     pub(super) fn reaches(&self, start: Millis) -> bool {
         start.plus(self.timeout_ms) <= self.stop_before
@@ -79,5 +85,9 @@ impl Gate for Turn<'_> {
             *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
             NoSlot
         })
+    }
+
+    async fn heard(&self, heard: Heard) {
+        self.tell(heard).await;
     }
 }

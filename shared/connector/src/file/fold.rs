@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use driftless_model::{IdentifierSet, Millis};
+use driftless_model::{Identifier, IdentifierSet, Millis};
 
 use super::{
     Asking, FileDrop,
@@ -44,22 +44,23 @@ impl FileDrop {
             Some(members) => members,
             None => Arc::new(self.put_together().await?),
         };
-        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&members));
         let from: usize = cursor.map_or(Ok(0), str::parse).map_err(|_| not_a_cursor())?;
         let page = members.values().skip(from).take(PAGE);
         let page: Vec<Member> = page.map(|ids| Member { identifiers: ids.clone(), remote_id: None }).collect();
         let next = from + page.len();
-        Ok(Page { members: page, next: (next < members.len()).then(|| next.to_string()) })
+        let more = next < members.len();
+        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = more.then_some(members);
+        Ok(Page { members: page, next: more.then(|| next.to_string()) })
     }
 
     async fn put_together(&self) -> Result<BTreeMap<String, IdentifierSet>, Failure> {
         let asking = Asking::new(&Open);
-        let mut members = BTreeMap::new();
+        let mut holders = BTreeMap::new();
         let base = self.newest(&asking).await.map_err(failure)?;
         let since = base.as_ref().map(|(written_at, _)| *written_at);
         if let Some((_, manifest)) = base {
             for file in &manifest.files {
-                apply(&mut members, self.rows(&manifest.schema, file).await?);
+                apply(&mut holders, self.rows(&manifest.schema, file).await?);
             }
         }
         let mut changes: Vec<(Millis, Manifest)> = Vec::new();
@@ -73,10 +74,13 @@ impl FileDrop {
         changes.sort_by_key(|(written_at, _)| *written_at);
         for (_, manifest) in changes {
             for file in &manifest.files {
-                apply(&mut members, self.rows(&manifest.schema, file).await?);
+                apply(&mut holders, self.rows(&manifest.schema, file).await?);
             }
         }
-        members.retain(|_, identifiers| !identifiers.is_empty());
+        let mut members: BTreeMap<String, IdentifierSet> = BTreeMap::new();
+        for (identifier, key) in holders {
+            members.entry(key).or_default().insert(identifier);
+        }
         Ok(members)
     }
 
@@ -91,12 +95,14 @@ impl FileDrop {
     }
 }
 
-fn apply(members: &mut BTreeMap<String, IdentifierSet>, rows: Vec<ReadRow>) {
+/// Who holds each identifier. One that changes hands is not removed from the one before.
+fn apply(holders: &mut BTreeMap<Identifier, String>, rows: Vec<ReadRow>) {
     for row in rows {
-        let held = members.entry(row.key).or_default();
-        match row.says {
-            Says::Add => held.extend(row.identifiers),
-            Says::Remove => held.retain(|identifier| !row.identifiers.contains(identifier)),
+        for identifier in row.identifiers {
+            match row.says {
+                Says::Add => drop(holders.insert(identifier, row.key.clone())),
+                Says::Remove => drop(holders.remove(&identifier)),
+            }
         }
     }
 }

@@ -20,8 +20,8 @@
 //!
 //! A reader of changes takes manifests by `written_at`. An `add` row puts a record into the list or gives it new values, a
 //! `remove` row takes its identifiers out; those of one record that depend on each other are never in one file, and have
-//! different times. A whole list counts for all changes before it. In a removal a record has its identifiers only, one line
-//! for each of several values.
+//! different times. An identifier that comes with another record has changed hands, without a removal. A whole list counts
+//! for all changes before it. In a removal a record has its identifiers only, one line for each of several values.
 //!
 //! # What if
 //!

@@ -4,6 +4,7 @@
 mod address;
 mod login;
 mod outgoing;
+mod quota;
 mod reply;
 mod session;
 mod tokens;

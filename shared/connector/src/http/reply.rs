@@ -20,6 +20,8 @@ pub(crate) enum Unread {
     Cut,
     #[error("the answer is not JSON")]
     NotJson,
+    #[error("the answer is not text in UTF-8")]
+    NotText,
 }
 
 impl Reply {
@@ -33,6 +35,12 @@ impl Reply {
         serde_json::from_slice(body).map_err(|_| Unread::NotJson)
     }
 
+    /// The body as text in UTF-8.
+    pub(crate) fn text(&self) -> Result<&str, Unread> {
+        let body = self.body.as_ref().map_err(|unread| *unread)?;
+        core::str::from_utf8(body).map_err(|_| Unread::NotText)
+    }
+
     /// What the `Retry-After` header asks for: seconds, or a date (RFC 9110 section 10.2.3) compared with the answer's own.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -43,7 +51,7 @@ impl Reply {
     }
 
     /// When the answer was made, in seconds since 1970, by the other side's clock.
-    fn date(&self) -> Option<u64> {
+    pub(super) fn date(&self) -> Option<u64> {
         http_date(self.headers.get(DATE)?.to_str().ok()?)
     }
 }

@@ -73,7 +73,9 @@ impl Tokens {
 
     fn step(&self, item: Option<&TokenItem>, opens: bool, refused: Option<u64>) -> Step {
         let ahead_ms = item.map_or(0, |item| ahead_of(item, self.worker.as_str()));
-        decide(View { item, seed: self.seal.seed(), opens, refused, now: self.now(), ahead_ms })
+        let mine =
+            item.is_some_and(|item| item.claim.as_ref().is_some_and(|claim| claim.by == self.claimant(item.revision)));
+        decide(View { item, seed: self.seal.seed(), opens, mine, refused, now: self.now(), ahead_ms })
     }
 
     /// A token that the destination has not refused. Fetches one if there is none, or if the one there is will soon be over
@@ -86,11 +88,12 @@ impl Tokens {
             unkept.replaces = None;
         }
         for _ in 0..LOOKS {
-            if let Some(held) = held.as_ref()
-                && (held.replaces.is_some() || self.step(Some(&held.item), true, refused) == Step::Use)
-                && refused != Some(held.item.generation)
-            {
-                return Ok(held.granted(false));
+            if let Some(held) = held.as_ref() {
+                let step = self.step(Some(&held.item), true, refused);
+                // What is not kept yet cannot be found newer by anybody.
+                if step == Step::Use || (step == Step::Renew && held.replaces.is_some()) {
+                    return Ok(held.granted(false));
+                }
             }
             let item = match (self.store.read().await, held.as_ref()) {
                 (Ok(item), _) => item,
@@ -117,27 +120,30 @@ impl Tokens {
                 step @ (Step::Renew | Step::Fetch) => {
                     let claimed = self.claimed(item.as_ref(), session.timeout());
                     let expected = item.as_ref().map(|item| item.revision);
-                    match self.store.swap(expected, &claimed).await {
-                        Ok(true) => {}
+                    let fetched = match self.store.swap(expected, &claimed).await {
+                        Ok(true) => self.fetch(session, claimed, opened.as_ref()).await,
                         Ok(false) => continue,
-                        Err(error) => return Err(Trouble::NotSent { reason: error.to_string() }),
-                    }
-                    match self.fetch(session, claimed, opened.as_ref()).await {
-                        Ok(Some(fetched)) => return Ok(held.insert(fetched).granted(true)),
-                        Ok(None) => {}
-                        Err(trouble) => match (item, opened) {
-                            // The one there is has not ended yet.
-                            (Some(item), Some(issued)) if step == Step::Renew => {
-                                return Ok(held.insert(Held::new(item, &issued)?).granted(false));
-                            }
-                            _ => return Err(trouble),
-                        },
+                        Err(error) => Err(Trouble::NotSent { reason: error.to_string() }),
+                    };
+                    match (fetched, item, opened) {
+                        (Ok(Some(fetched)), ..) => return Ok(held.insert(fetched).granted(true)),
+                        (Ok(None), ..) => {}
+                        // The one there is has not ended yet.
+                        (Err(_), Some(item), Some(issued)) if step == Step::Renew => {
+                            return Ok(held.insert(Held::new(item, &issued)?).granted(false));
+                        }
+                        (Err(trouble), ..) => return Err(trouble),
                     }
                 }
             }
         }
         let reason = "other workers are fetching tokens".into();
         Err(Trouble::Throttled { after: Some(Duration::from_secs(1)), reason })
+    }
+
+    /// Who claims by writing this revision.
+    fn claimant(&self, revision: u64) -> Token {
+        Token::new(format!("{}-{revision}", self.worker))
     }
 
     fn open(&self, item: &TokenItem) -> Option<Issued> {
@@ -147,8 +153,7 @@ impl Tokens {
     /// The item with our claim. What another secret has sealed is dropped: it is of no use to who has this one.
     fn claimed(&self, item: Option<&TokenItem>, timeout: Duration) -> TokenItem {
         let revision = item.map_or(0, |item| item.revision) + 1;
-        let by = Token::new(format!("{}-{revision}", self.worker));
-        let claim = Some(TokenClaim { by, until: self.now().plus(claim_ms(timeout)) });
+        let claim = Some(TokenClaim { by: self.claimant(revision), until: self.now().plus(claim_ms(timeout)) });
         match item.filter(|item| item.seed == self.seal.seed()) {
             Some(item) => TokenItem { revision, claim, ..item.clone() },
             None => TokenItem {

@@ -23,6 +23,8 @@ pub(crate) struct View<'a> {
     pub(crate) seed: &'a str,
     /// There is a token in it, and this worker can open it.
     pub(crate) opens: bool,
+    /// The claim in it is one of this worker's own: an attempt that was not heard of, as there is one at a time.
+    pub(crate) mine: bool,
     /// The generation that the destination refused, if one was.
     pub(crate) refused: Option<u64>,
     /// The time.
@@ -50,7 +52,7 @@ pub(crate) enum Step {
 pub(crate) fn decide(view: View<'_>) -> Step {
     // Tokens of another secret are as good as none, and who fetches those does not fetch ours.
     let Some(item) = view.item.filter(|item| item.seed == view.seed) else { return Step::Fetch };
-    let claimed = item.claim.as_ref().filter(|claim| view.now < claim.until);
+    let claimed = item.claim.as_ref().filter(|claim| !view.mine && view.now < claim.until);
     let left = item.expires_at.map_or(i64::MAX, |at| at.0.saturating_sub(view.now.0));
     let usable = view.opens && view.refused != Some(item.generation) && left > MARGIN_MS.min(life(item) / 4);
     match claimed {
@@ -106,7 +108,8 @@ mod tests {
     }
 
     fn step(item: Option<&TokenItem>, now: i64, refused: Option<u64>) -> Step {
-        decide(View { item, seed: "s", opens: true, refused, now: Millis(now), ahead_ms: 180_000 })
+        let (now, ahead_ms) = (Millis(now), 180_000);
+        decide(View { item, seed: "s", opens: true, mine: false, refused, now, ahead_ms })
     }
 
     #[test]
@@ -126,6 +129,10 @@ mod tests {
         assert_eq!(step(Some(&claimed(60_000)), 0, Some(2)), Step::Wait { until: Millis(1_000) });
         assert_eq!(step(Some(&claimed(300)), 0, Some(2)), Step::Wait { until: Millis(300) });
         assert_eq!(step(Some(&claimed(300)), 300, Some(2)), Step::Fetch, "whoever it was is gone");
+        let item = claimed(60_000);
+        let own =
+            View { item: Some(&item), seed: "s", opens: false, mine: true, refused: None, now: Millis(0), ahead_ms: 0 };
+        assert_eq!(decide(own), Step::Fetch, "our own claim, of which we did not hear");
     }
 
     #[test]
@@ -145,7 +152,8 @@ mod tests {
     fn a_token_that_lives_for_seconds_can_be_used_at_all() {
         let short = TokenItem { expires_at: Some(Millis(8_000)), ..item() };
         let ahead_ms = ahead_of(&short, "w");
-        let view = View { item: Some(&short), seed: "s", opens: true, refused: None, now: Millis(0), ahead_ms };
+        let view =
+            View { item: Some(&short), seed: "s", opens: true, mine: false, refused: None, now: Millis(0), ahead_ms };
         assert_eq!(decide(view), Step::Use);
         assert_eq!(decide(View { opens: false, ..view }), Step::Fetch);
     }

@@ -84,7 +84,11 @@ impl Webhook {
 fn answered(reply: &Reply, rows: usize) -> Answered {
     let reason = reason::http(reply.status, None);
     match reply.status {
-        200..=299 => Answered::Rows(vec![Outcome::Delivered.into(); rows]),
+        200..=299 => match &reply.body {
+            Ok(_) => Answered::Rows(vec![Outcome::Delivered.into(); rows]),
+            // What it says is of no interest, but an answer that was cut off acknowledges nothing.
+            Err(unread) => Answered::NoAnswer { reason: unread.to_string() },
+        },
         410 => Answered::Fatal { reason: format!("{reason}: the receiver wants no more requests at this URL") },
         400 | 413 | 422 => Answered::BatchRejected { reason },
         429 => Answered::Throttled { after: reply.retry_after(), reason },

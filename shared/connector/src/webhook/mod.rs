@@ -32,7 +32,7 @@
 //!
 //! # The answer
 //!
-//! A status, nothing else. 2xx acknowledges every record of the request. 400, 413 and 422 refuse it because of one of
+//! A status, nothing else, though all of the answer must arrive. 2xx acknowledges every record of the request. 400, 413 and 422 refuse it because of one of
 //! its records: it comes again in halves until that record is found. 410 says that the endpoint is not to be called
 //! any more, and every other 3xx and 4xx that nothing will be accepted until a person acts. 429, and 503 with
 //! `Retry-After`, ask for a pause and say that nothing was applied; 502, 504 and the other 5xx leave open whether it was,

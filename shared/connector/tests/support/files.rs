@@ -27,7 +27,11 @@ pub type Decides = Box<dyn FnMut(&str) -> Option<Broken> + Send>;
 
 /// One bucket.
 #[derive(Clone, Default)]
-pub struct MemoryBucket(Arc<Mutex<State>>);
+pub struct MemoryBucket {
+    state: Arc<Mutex<State>>,
+    #[cfg(feature = "conformance")]
+    faults: Option<super::faults::Faults>,
+}
 
 #[derive(Default)]
 struct State {
@@ -38,27 +42,88 @@ struct State {
 }
 
 impl MemoryBucket {
+    /// A bucket with the fault layer before it.
+    #[cfg(feature = "conformance")]
+    pub fn behind(faults: super::faults::Faults) -> Self {
+        Self { faults: Some(faults), ..Self::default() }
+    }
+
+    /// The fault layer speaks HTTP; a bucket speaks of troubles.
+    #[cfg(feature = "conformance")]
+    fn through(&self, apply: &mut dyn FnMut() -> bool) -> Option<Result<bool, FileTrouble>> {
+        use super::{Does, Got, faults::Dialect};
+        let got = Got { method: "PUT".into(), target: "/".into(), headers: BTreeMap::new(), body: Vec::new() };
+        let mut held = None;
+        let does = self.faults.as_ref()?.on_change(&Dialect::default(), &got, |_| {
+            held = Some(apply());
+            Does::status(200)
+        });
+        Some(match (does, held) {
+            (Does::Answers(200, ..), Some(held)) => Ok(held),
+            (Does::Answers(429, headers, _), _) => {
+                let after = headers.iter().find(|(name, _)| *name == "retry-after");
+                let after = after.map(|(_, seconds)| core::time::Duration::from_secs(seconds.parse().unwrap()));
+                Err(FileTrouble::Throttled { after })
+            }
+            (Does::Answers(401 | 403 | 404, ..), _) => Err(FileTrouble::Denied { reason: "AccessDenied".into() }),
+            _ => Err(lost()),
+        })
+    }
+
+    #[cfg(feature = "conformance")]
+    fn refused(&self) -> bool {
+        use super::{Got, faults::Dialect};
+        let got = Got { method: "GET".into(), target: "/".into(), headers: BTreeMap::new(), body: Vec::new() };
+        self.faults.as_ref().is_some_and(|faults| faults.on_read(&Dialect::default(), &got).is_some())
+    }
+
+    #[cfg(not(feature = "conformance"))]
+    fn through(&self, _: &mut dyn FnMut() -> bool) -> Option<Result<bool, FileTrouble>> {
+        None
+    }
+
+    #[cfg(not(feature = "conformance"))]
+    fn refused(&self) -> bool {
+        false
+    }
+
     /// What the next writes meet, one each.
     pub fn breaks(&self, broken: impl IntoIterator<Item = Option<Broken>>) {
-        self.0.lock().unwrap().broken = broken.into_iter().collect();
+        self.state.lock().unwrap().broken = broken.into_iter().collect();
+    }
+
+    fn put(&self, key: &str, bytes: Bytes, only: OnlyIf<'_>) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let there = state.files.get(key).map(|(_, etag)| etag.to_string());
+        let holds = match only {
+            OnlyIf::Absent => there.is_none(),
+            OnlyIf::Matches(etag) => there.as_deref() == Some(etag),
+            OnlyIf::Always => true,
+        };
+        if holds {
+            state.writes += 1;
+            let number = state.writes;
+            state.files.insert(key.to_owned(), (bytes, number));
+        }
+        holds
     }
 
     /// What every write meets.
     pub fn decided_by(&self, decides: Option<Decides>) {
-        self.0.lock().unwrap().decides = decides;
+        self.state.lock().unwrap().decides = decides;
     }
 
     /// Every file by its key, with the number of the write that made it.
     pub fn files(&self) -> BTreeMap<String, (Bytes, u64)> {
-        self.0.lock().unwrap().files.clone()
+        self.state.lock().unwrap().files.clone()
     }
 
     pub fn remove(&self, key: &str) {
-        self.0.lock().unwrap().files.remove(key);
+        self.state.lock().unwrap().files.remove(key);
     }
 
     fn bytes(&self, key: &str) -> Option<Bytes> {
-        self.0.lock().unwrap().files.get(key).map(|(bytes, _)| bytes.clone())
+        self.state.lock().unwrap().files.get(key).map(|(bytes, _)| bytes.clone())
     }
 
     fn json(&self, key: &str) -> Option<Value> {
@@ -68,32 +133,32 @@ impl MemoryBucket {
     /// The members by e-mail address, each with the first name, as a reader of JSON lines has them: the newest whole list,
     /// then the changes after it, by time. Every file is checked by its digest.
     pub fn read_as_a_consumer(&self, root: &str) -> BTreeMap<String, String> {
-        let mut by_key: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-        let mut since = 0;
+        let mut members: BTreeMap<String, String> = BTreeMap::new();
+        let mut since = None;
         let base = match self.json(&format!("{root}current.json")) {
             Some(current) => Some(current["manifest"].as_str().unwrap().to_owned()),
             None => self.bytes(&format!("{root}manifest.json")).map(|_| "manifest.json".to_owned()),
         };
         if let Some(manifest) = base {
             let manifest = self.json(&format!("{root}{manifest}")).expect("what is named is there");
-            since = manifest["written_at"].as_i64().unwrap();
-            self.take_up(root, &manifest, &mut by_key);
+            since = manifest["written_at"].as_i64();
+            self.take_up(root, &manifest, &mut members);
         }
         let mut changes: Vec<Value> = self
             .files()
             .keys()
             .filter(|key| key.starts_with(&format!("{root}deltas/")) && key.ends_with(".json"))
             .map(|key| self.json(key).unwrap())
-            .filter(|manifest| manifest["written_at"].as_i64().unwrap() > since)
+            .filter(|manifest| manifest["written_at"].as_i64() > since)
             .collect();
         changes.sort_by_key(|manifest| manifest["written_at"].as_i64());
         for manifest in changes {
-            self.take_up(root, &manifest, &mut by_key);
+            self.take_up(root, &manifest, &mut members);
         }
-        by_key.into_values().flatten().collect()
+        members
     }
 
-    fn take_up(&self, root: &str, manifest: &Value, by_key: &mut BTreeMap<String, BTreeMap<String, String>>) {
+    fn take_up(&self, root: &str, manifest: &Value, members: &mut BTreeMap<String, String>) {
         let mut records = 0;
         for file in manifest["files"].as_array().unwrap() {
             let bytes =
@@ -108,7 +173,6 @@ impl MemoryBucket {
             assert_eq!(lines.len() as u64, file["records"].as_u64().unwrap());
             records += lines.len() as u64;
             for line in lines {
-                let held = by_key.entry(line["key"].as_str().unwrap().to_owned()).or_default();
                 let emails: BTreeSet<String> = line["identifiers"]["email"]
                     .as_array()
                     .into_iter()
@@ -116,10 +180,10 @@ impl MemoryBucket {
                     .map(|e| e.as_str().unwrap().to_owned())
                     .collect();
                 if line["operation"] == "remove" {
-                    held.retain(|email, _| !emails.contains(email));
+                    members.retain(|email, _| !emails.contains(email));
                 } else {
                     let name = line["fields"]["first_name"].as_str().unwrap_or_default().to_owned();
-                    held.extend(emails.into_iter().map(|email| (email, name.clone())));
+                    members.extend(emails.into_iter().map(|email| (email, name.clone())));
                 }
             }
         }
@@ -140,12 +204,15 @@ fn lost() -> FileTrouble {
 #[async_trait]
 impl Files for MemoryBucket {
     async fn read(&self, key: &str) -> Result<Option<StoredFile>, FileTrouble> {
-        let state = self.0.lock().unwrap();
+        if self.refused() {
+            return Err(FileTrouble::Denied { reason: "AccessDenied".into() });
+        }
+        let state = self.state.lock().unwrap();
         Ok(state.files.get(key).map(|(bytes, etag)| StoredFile { bytes: bytes.clone(), etag: etag.to_string() }))
     }
 
     async fn write(&self, key: &str, bytes: Bytes, _: &'static str, only: OnlyIf<'_>) -> Result<bool, FileTrouble> {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         let decided = state.decides.as_mut().and_then(|decides| decides(key));
         let broken = state.broken.pop_front().flatten().or(decided);
         match &broken {
@@ -153,22 +220,19 @@ impl Files for MemoryBucket {
             Some(Broken::LosesRequest) => return Err(lost()),
             _ => {}
         }
-        let there = state.files.get(key).map(|(_, etag)| etag.to_string());
-        let holds = match only {
-            OnlyIf::Absent => there.is_none(),
-            OnlyIf::Matches(etag) => there.as_deref() == Some(etag),
-            OnlyIf::Always => true,
+        drop(state);
+        let holds = match self.through(&mut || self.put(key, bytes.clone(), only)) {
+            Some(result) => result?,
+            None => self.put(key, bytes, only),
         };
-        if holds {
-            state.writes += 1;
-            let number = state.writes;
-            state.files.insert(key.to_owned(), (bytes, number));
-        }
         if broken == Some(Broken::LosesAnswer) { Err(lost()) } else { Ok(holds) }
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, FileTrouble> {
-        Ok(self.0.lock().unwrap().files.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+        if self.refused() {
+            return Err(FileTrouble::Denied { reason: "AccessDenied".into() });
+        }
+        Ok(self.state.lock().unwrap().files.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
     }
 
     async fn delete(&self, key: &str) -> Result<(), FileTrouble> {

@@ -1,6 +1,6 @@
 //! The registry, version records, refused input and rate budgets.
 
-use driftless_model::Millis;
+use driftless_model::{Advance, Advanced, Budget, Millis};
 use futures::future::join_all;
 
 use super::example::{config, entry, names, run_id, sync};
@@ -120,25 +120,63 @@ pub async fn a_shared_token_changes_hands_one_at_a_time(store: &dyn Deltalog) {
     assert_eq!(won, 1, "of many claims one is made");
 }
 
-/// One interval apart, never before now, and no bursts after an idle time.
-pub async fn slots_of_a_rate_budget_are_apart(store: &dyn Deltalog) {
+/// Leases move slot and count; the terms, an idle time and what a window allows are looked at with the write.
+pub async fn slots_of_a_rate_budget_are_leased_under_its_terms(store: &dyn Deltalog) {
     let destination = "rate".parse().expect("a valid name");
-    let slot = async |now, interval| store.reserve_slot(&destination, Millis(now), interval).await.expect("reserves").0;
-    assert_eq!(slot(1_000, 100).await, 1_000);
-    assert_eq!(slot(1_000, 100).await, 1_100);
-    assert_eq!(slot(1_050, 250).await, 1_200);
-    assert_eq!(slot(1_450, 100).await, 1_450, "the next free slot is now");
-    assert_eq!(slot(9_000, 100).await, 9_000);
-    assert_eq!(slot(9_000, 100).await, 9_100);
+    assert_eq!(store.budget(&destination).await.expect("reads"), None);
+    let advance = Advance { epoch: 1, not_before: 1_000, not_after: 5_000, at_most: 8, by: 300, slots: 3 };
+    let lease = async |advance: Advance| store.advance_budget(&destination, &advance).await.expect("leases");
+    assert_eq!(lease(advance).await, Advanced::Refused(None));
+    let budget = Budget { slot: 1_000, count: 2, epoch: 1, terms: "{}".into() };
+    assert_eq!(store.swap_budget(&destination, None, &budget).await.expect("writes"), Swap::Done);
+    assert_eq!(lease(advance).await, Advanced::Leased(1_000));
+    assert_eq!(lease(advance).await, Advanced::Leased(1_300));
+    let there = Budget { slot: 1_600, count: 8, ..budget.clone() };
+    assert_eq!(store.budget(&destination).await.expect("reads"), Some(there.clone()));
+    for refused in [
+        Advance { epoch: 2, ..advance },
+        Advance { not_before: 1_601, ..advance },
+        Advance { not_after: 1_599, ..advance },
+        Advance { at_most: 7, ..advance },
+    ] {
+        assert_eq!(lease(refused).await, Advanced::Refused(Some(there.clone())));
+    }
     let other = "rate-2".parse().expect("a valid name");
-    assert_eq!(store.reserve_slot(&other, Millis(5), 100).await.expect("reserves"), Millis(5));
+    assert_eq!(store.budget(&other).await.expect("reads"), None, "a budget a destination");
+}
+
+/// New terms are written from exactly the budget that was read, once.
+pub async fn terms_of_a_rate_budget_change_from_what_was_read(store: &dyn Deltalog) {
+    let destination = "rate-terms".parse().expect("a valid name");
+    let swap = async |from: Option<&Budget>, to: &Budget| {
+        store.swap_budget(&destination, from, to).await.expect("writes or refuses")
+    };
+    let first = Budget { slot: 10, count: 0, epoch: 0, terms: "first".into() };
+    let second = Budget { slot: 20, count: 1, epoch: 1, terms: "second".into() };
+    assert_eq!(swap(Some(&first), &second).await, Swap::Lost, "there is none");
+    assert_eq!(swap(None, &first).await, Swap::Done);
+    assert_eq!(swap(None, &first).await, Swap::Done, "once more");
+    assert_eq!(swap(None, &second).await, Swap::Lost);
+    assert_eq!(swap(Some(&first), &second).await, Swap::Done);
+    assert_eq!(swap(Some(&first), &second).await, Swap::Done, "once more");
+    assert_eq!(swap(Some(&first), &Budget { slot: 30, ..second.clone() }).await, Swap::Lost);
+    assert_eq!(store.budget(&destination).await.expect("reads"), Some(second));
 }
 
 /// Many invocations, one budget.
-pub async fn slots_reserved_at_the_same_time_differ(store: &dyn Deltalog) {
+pub async fn slots_leased_at_the_same_time_differ(store: &dyn Deltalog) {
     let destination = "rate-many".parse().expect("a valid name");
-    let slots = join_all((0..20).map(|_| store.reserve_slot(&destination, Millis(100), 10))).await;
-    let mut slots: Vec<_> = slots.into_iter().map(|slot| slot.expect("reserves").0).collect();
+    let budget = Budget { slot: 100, count: 0, epoch: 0, terms: String::new() };
+    let _ = store.swap_budget(&destination, None, &budget).await.expect("writes");
+    let advance = Advance { epoch: 0, not_before: 0, not_after: i64::MAX, at_most: i64::MAX, by: 10, slots: 1 };
+    let leases = join_all((0..20).map(|_| store.advance_budget(&destination, &advance))).await;
+    let mut slots: Vec<_> = leases
+        .into_iter()
+        .map(|lease| match lease.expect("leases") {
+            Advanced::Leased(slot) => slot,
+            Advanced::Refused(_) => panic!("nothing can make it fail"),
+        })
+        .collect();
     slots.sort_unstable();
     assert!(slots.into_iter().eq((0..20).map(|n| 100 + 10 * n)));
 }

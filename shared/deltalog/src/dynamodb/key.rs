@@ -134,5 +134,5 @@ pub(crate) fn shared_token(destination: &DestinationId) -> Key {
 }
 
 pub(crate) fn rate(destination: &DestinationId) -> Key {
-    Key::new(format!("RATE#{destination}"), "SLOT")
+    Key::new(format!("RATE#{destination}"), "BUDGET")
 }

@@ -1,17 +1,14 @@
-//! The registry, and the small items: version records, refused input, ticks, tombstones and rate budgets.
+//! The registry, and the small items: version records, refused input, ticks and tombstones.
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::ReturnValue;
-use driftless_model::{DatasetId, DestinationId, KeyHash, Millis, SyncId};
+use driftless_model::{DatasetId, DestinationId, KeyHash, SyncId};
 
 use super::DynamoDeltalog;
 use super::attribute::{Attributes, Reader, json, n, s};
 use super::failure::Operation;
-use super::fold::raced;
 use super::key::{self, SK};
-use super::limits::RACE_RETRIES;
-use super::table::{Change, Range, Write};
+use super::table::{Range, Write};
 use crate::Result;
 use crate::head::Swap;
 use crate::item::VersionRecord;
@@ -19,7 +16,6 @@ use crate::ledger::InputReject;
 use crate::registry::{DestinationEntry, SharedToken, SyncEntry};
 
 const PUT: Operation = Operation::small("PutItem");
-const UPDATE: Operation = Operation::small("UpdateItem");
 
 fn decode_sync(item: &Attributes) -> Result<SyncEntry> {
     Reader::new(item, "a registered sync").json("entry")
@@ -123,27 +119,5 @@ impl DynamoDeltalog {
             Write::Refused(_) => Ok(Swap::Lost),
             Write::Done(_) => Ok(Swap::Done),
         }
-    }
-
-    /// While slots are ahead of the clock, reserving one is an `ADD` that no other writer can make fail; only the first
-    /// after an idle time sets the clock's.
-    pub(super) async fn next_slot(&self, destination: &DestinationId, now: Millis, interval_ms: i64) -> Result<Millis> {
-        let key = key::rate(destination);
-        let ahead =
-            Change::new("ADD #next :interval", "#next >= :now", [(":interval", n(interval_ms)), (":now", n(now.0))]);
-        let idle = Change::new(
-            "SET #next = :after",
-            "attribute_not_exists(#next) OR #next < :now",
-            [(":after", n(now.plus(interval_ms).0)), (":now", n(now.0))],
-        );
-        for _ in 0..RACE_RETRIES {
-            if let Write::Done(old) = self.table.update(UPDATE, &key, ahead.clone(), ReturnValue::UpdatedOld).await? {
-                return Reader::new(&old, "a rate budget").number("next").map(Millis);
-            }
-            if let Write::Done(_) = self.table.update(UPDATE, &key, idle.clone(), ReturnValue::None).await? {
-                return Ok(now);
-            }
-        }
-        Err(raced(UPDATE))
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use driftless_model::{Millis, ObjectVersion};
 
 use super::S3Objects;
-use crate::{Abandoned, Error, MemoryObjects, Objects, Parts, Written, conformance};
+use crate::{Abandoned, Condition, Error, MemoryObjects, Objects, Parts, S3Drop, Written, conformance};
 
 fn config() -> aws_sdk_s3::config::Builder {
     Config::builder()
@@ -235,6 +235,30 @@ async fn s3_as_emulated_conforms() {
         }
     })
     .await;
+    files_are_written_under_their_condition(&S3Drop::new(client.clone(), &bucket)).await;
     let missing = S3Objects::new(client, "driftless-no-such-bucket");
     assert!(matches!(missing.read("k").await, Err(Error::NoBucket { .. })));
+}
+
+/// Once, by compare-and-swap, and in any case; a list names what is there.
+async fn files_are_written_under_their_condition(files: &S3Drop) {
+    let key = "lists/news/current.json";
+    let write = async |text: &'static str, condition: Condition<'_>| {
+        files.write(key, Bytes::from_static(text.as_bytes()), "application/json", condition).await.expect("answers")
+    };
+    assert_eq!(files.read(key).await.expect("answers"), None);
+    assert!(write("first", Condition::Absent).await);
+    assert!(!write("another first", Condition::Absent).await);
+    let (bytes, etag) = files.read(key).await.expect("answers").expect("is there");
+    assert_eq!(bytes, "first");
+    assert!(write("second", Condition::Matches(&etag)).await);
+    assert!(!write("another second", Condition::Matches(&etag)).await, "it is not the first any more");
+    assert!(write("third", Condition::Always).await);
+    assert_eq!(files.read(key).await.expect("answers").expect("is there").0, "third");
+    assert_eq!(files.list("lists/news/").await.expect("answers"), [key]);
+    for _ in 0..2 {
+        files.delete(key).await.expect("deletes");
+    }
+    assert!(!write("fourth", Condition::Matches(&etag)).await, "there is none to replace");
+    assert_eq!(files.list("lists/").await.expect("answers"), Vec::<String>::new());
 }

@@ -360,6 +360,11 @@ impl<'v> Pass<'v> {
         if let Err(e) = read {
             self.failed = Some(explain(e));
         }
+        for (field, count) in self.view.spec.mapping.fields().iter().zip(self.reader.take_digests()) {
+            if count > 0 {
+                *report.digests.entry(field.field.clone()).or_default() += count;
+            }
+        }
     }
 }
 

@@ -1,14 +1,12 @@
 use std::borrow::Cow;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use driftless_config::{FieldMapping, VendorHash};
+use driftless_config::FieldMapping;
 use driftless_model::{AttrHash, Identifier, IdentifierSet, InvalidReason, RecordKey};
-use md5::{Digest, Md5};
+use driftless_normalize as normalize;
 use serde_json::{Map, Value};
-use sha2::Sha256;
 
 use crate::keyed::RecordHasher;
-use crate::normalize::normalize;
 use crate::sql::Evaluated;
 use crate::value::{Column, Scalar};
 use crate::view::Bound;
@@ -81,6 +79,8 @@ pub(super) enum Normalized<'a> {
     Same,
     Null,
     Text(Cow<'a, str>),
+    /// A digest that came in the place of the value: it is never hashed again.
+    Digest(Cow<'a, str>),
 }
 
 impl<'a> Fields<'a> {
@@ -104,7 +104,7 @@ impl<'a> Fields<'a> {
             words.clear();
             match field.normalized(row).ok()? {
                 Normalized::Null => Scalar::Null.encode(&mut words),
-                Normalized::Text(text) => Scalar::Text(&text).encode(&mut words),
+                Normalized::Text(text) | Normalized::Digest(text) => Scalar::Text(&text).encode(&mut words),
                 Normalized::Same => field.column.encode(row, &mut words),
             }
             sum = sum.wrapping_add(hasher.field(number)?.encoded(&words));
@@ -118,6 +118,10 @@ impl<'a> Fields<'a> {
         for field in self.fields.iter().filter(|f| f.mapping.identifier) {
             let text = match field.normalized(row).ok()? {
                 Normalized::Null => continue,
+                Normalized::Digest(digest) => {
+                    identifiers.insert(Identifier::new(field.mapping.field.as_str(), digest));
+                    continue;
+                }
                 Normalized::Text(text) => text,
                 Normalized::Same => match field.column.scalar(row)? {
                     Scalar::Text(text) => Cow::Borrowed(text),
@@ -125,7 +129,7 @@ impl<'a> Fields<'a> {
                 },
             };
             if !text.is_empty() {
-                let sent = field.mapping.hash.map_or_else(|| text.to_string(), |hash| vendor(hash, &text));
+                let sent = field.mapping.rule().hash().map_or_else(|| text.to_string(), |hash| hash.of(&text));
                 identifiers.insert(Identifier::new(field.mapping.field.as_str(), sent));
             }
         }
@@ -137,13 +141,18 @@ impl<'a> Fields<'a> {
         let (mut sent, mut identifiers) = (Map::new(), IdentifierSet::new());
         for field in &self.fields {
             let Field { mapping, column } = field;
+            let mut hash = mapping.rule().hash();
             let (value, text) = match field.normalized(row).ok()? {
                 Normalized::Null => (Value::Null, String::new()),
                 Normalized::Text(text) => (Value::String(text.clone().into_owned()), text.into_owned()),
+                Normalized::Digest(digest) => {
+                    hash = None;
+                    (Value::String(digest.clone().into_owned()), digest.into_owned())
+                }
                 Normalized::Same => (column.json(row), column.scalar(row).map_or_else(String::new, |s| s.text())),
             };
             // A null stays null and an empty text stays empty: the hash of nothing is a value that matches nobody.
-            let hashed = mapping.hash.filter(|_| !text.is_empty()).map(|hash| vendor(hash, &text));
+            let hashed = hash.filter(|_| !text.is_empty()).map(|hash| hash.of(&text));
             if mapping.identifier && !text.is_empty() {
                 identifiers.insert(Identifier::new(mapping.field.as_str(), hashed.clone().unwrap_or(text)));
             }
@@ -173,11 +182,17 @@ pub(super) fn normalized<'a>(mapping: &FieldMapping, value: Scalar<'a>) -> Resul
         Scalar::Text(text) => Cow::Borrowed(text),
         other => Cow::Owned(other.text()),
     };
+    let rule = mapping.rule();
     let normalized = match text {
-        Cow::Borrowed(text) => normalize(text, &mapping.normalize)?,
-        Cow::Owned(text) => normalize(&text, &mapping.normalize)?.map(|t| Cow::Owned(t.into_owned())),
+        Cow::Borrowed(text) => rule.apply(text),
+        Cow::Owned(text) => rule.apply(&text).map(normalize::Normalized::into_owned),
     };
-    let Some(text) = normalized else { return Ok(Normalized::Null) };
+    let text = match normalized.map_err(|_| InvalidReason::Malformed)? {
+        normalize::Normalized::Absent => return Ok(Normalized::Null),
+        // Its length says nothing of the value.
+        normalize::Normalized::Digest(digest) => return Ok(Normalized::Digest(digest)),
+        normalize::Normalized::Plain(text) => text,
+    };
     let limit = mapping.max_length.and_then(|m| usize::try_from(m).ok());
     // A character takes at least a byte.
     if limit.is_some_and(|limit| text.len() > limit && text.chars().count() > limit) {
@@ -185,12 +200,4 @@ pub(super) fn normalized<'a>(mapping: &FieldMapping, value: Scalar<'a>) -> Resul
     }
     // A length alone does not make a number a text.
     Ok(if mapping.normalize.is_empty() { Normalized::Same } else { Normalized::Text(text) })
-}
-
-/// Lower-case hex of the hash of a text's UTF-8 bytes.
-fn vendor(hash: VendorHash, text: &str) -> String {
-    match hash {
-        VendorHash::Sha256 => hex::encode(Sha256::digest(text.as_bytes())),
-        VendorHash::Md5 => hex::encode(Md5::digest(text.as_bytes())),
-    }
 }

@@ -20,6 +20,8 @@ pub struct Report {
     pub erased: u64,
     /// Selected rows that were refused, by reason.
     pub invalid: BTreeMap<InvalidReason, Invalid>,
+    /// Values that were digests already and are passed on as they are, by field: selected rows with a key.
+    pub digests: BTreeMap<String, u64>,
     /// Bytes fetched from the object store, footers and re-reads included. The same for all views of a pass.
     pub bytes_read: u64,
 }
@@ -31,6 +33,9 @@ impl Report {
         self.selected += other.selected;
         self.null_keys += other.null_keys;
         self.erased += other.erased;
+        for (field, count) in &other.digests {
+            *self.digests.entry(field.clone()).or_default() += count;
+        }
     }
 }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Field;
-use driftless_config::{FieldMapping, Selection};
+use driftless_config::{FieldMapping, Selection, VendorHash};
 use driftless_model::{AttrHash, InvalidReason, KeyHash};
 
 use super::entries::Entry;
@@ -66,6 +66,8 @@ struct Columns {
     identified: Vec<bool>,
     /// By field; 0 where the row has no such identifier.
     ids: Vec<Vec<u128>>,
+    /// By field, of all batches: how many values were digests already. Empty if none was.
+    digests: Vec<u64>,
 }
 
 impl RowReader {
@@ -84,6 +86,11 @@ impl RowReader {
             needs_identifiers: spec.mapping.identifiers().next().is_some() && !spec.key_fields().any(|f| f.identifier),
             columns: Columns::default(),
         }
+    }
+
+    /// How many values came as digests, by the number of the field; since it was asked last.
+    pub(super) fn take_digests(&mut self) -> Vec<u64> {
+        core::mem::take(&mut self.columns.digests)
     }
 
     /// Bytes that are kept of a row that is selected, at most.
@@ -237,7 +244,12 @@ impl Columns {
         if shared {
             self.ids[number].resize(self.sums.len(), 0);
         }
-        let mut checked = Checked { number, hasher, of_field, mapping, shared, text: String::new(), columns: self };
+        // A recipe passes digests on, so two records may carry one identifier of which one came hashed: then what is sent
+        // must be compared.
+        let rule = mapping.rule();
+        let compared = rule.recipe().and_then(|_| rule.hash());
+        let text = String::new();
+        let mut checked = Checked { number, hasher, of_field, mapping, compared, shared, text, columns: self };
         visit(array, field, &mut checked);
     }
 }
@@ -288,6 +300,8 @@ struct Checked<'c> {
     hasher: &'c RecordHasher,
     of_field: &'c FieldHasher,
     mapping: &'c FieldMapping,
+    /// The hash by which identifiers are compared, if not by their values.
+    compared: Option<VendorHash>,
     /// Whether another record can carry the same identifier.
     shared: bool,
     text: String,
@@ -309,9 +323,22 @@ impl<'a> Visitor<'a> for Checked<'_> {
             Ok(Normalized::Text(text)) => {
                 let sum = self.of_field.scalar(Scalar::Text(&text));
                 if self.shared && !text.is_empty() {
-                    columns.ids[self.number][row] = self.hasher.identifier(self.number, &text);
+                    columns.ids[self.number][row] = match self.compared {
+                        Some(hash) => self.hasher.identifier(self.number, &hash.of(&text)),
+                        None => self.hasher.identifier(self.number, &text),
+                    };
                 }
                 (sum, !text.is_empty())
+            }
+            Ok(Normalized::Digest(digest)) => {
+                if columns.digests.len() <= self.number {
+                    columns.digests.resize(self.number + 1, 0);
+                }
+                columns.digests[self.number] += 1;
+                if self.shared {
+                    columns.ids[self.number][row] = self.hasher.identifier(self.number, &digest);
+                }
+                (self.of_field.scalar(Scalar::Text(&digest)), true)
             }
             Ok(Normalized::Same) => {
                 let sum = self.of_field.scalar(value);

@@ -234,6 +234,54 @@ fn a_record_is_sent_normalised_and_hashed_for_the_vendor() {
     assert!(!format!("{ann:?}").contains("4930"));
 }
 
+fn recipe(name: &str) -> Vec<Normalize> {
+    vec![Normalize::Recipe(name.parse().expect("a recipe"))]
+}
+
+#[test]
+fn a_recipe_implies_its_hash_and_passes_digests_on_once() {
+    // printf ann@x.org | sha256sum
+    let sent = "367a1e74302c7324855afeeba387d3c55ca8ab3592a32c0fbdfc939ad80fcaf5";
+    let batch = table(vec![
+        ("id", ints(&[1, 2, 3, 4])),
+        ("email", strings(&[Some(" Ann@X.org"), Some(VendorHash::Sha256.of("bob@x.org").as_str()), Some("cy"), None])),
+        ("phone", strings(&[Some("030 123456"), None, Some("030 99"), Some("0151 23456789")])),
+        ("born", strings(&[Some("1997-02-16"), Some("soon"), None, None])),
+    ]);
+    let mut view = identified_by(spec("id", &["id", "email", "phone", "born"]), &["email", "phone"]);
+    view = field(view, "email", |f| f.normalize = recipe("meta.email@1"));
+    view = field(view, "phone", |f| {
+        f.normalize = recipe("klaviyo.phone@1");
+        f.region = Some("DE".parse().expect("a region"));
+    });
+    view = field(view, "born", |f| f.normalize = recipe("meta.birth_year@1"));
+    let found = all_records(&batch, &view);
+    let ann = &found[&hash("1")];
+    assert_eq!(
+        serde_json::Value::Object(ann.fields.clone()),
+        json!({"id": 1, "email": sent, "phone": "+4930123456", "born": VendorHash::Sha256.of("1997")})
+    );
+    assert_eq!(ann.identifiers, [Identifier::new("email", sent), Identifier::new("phone", "+4930123456")].into());
+    let bob = &found[&hash("2")];
+    let passed_on = VendorHash::Sha256.of("bob@x.org");
+    assert_eq!(bob.identifiers, [Identifier::new("email", passed_on.as_str())].into(), "never hashed twice");
+    assert_eq!((&bob.fields["email"], &bob.fields["born"]), (&json!(passed_on), &json!(null)));
+    assert_eq!(found.len(), 3, "`cy` is no address, and its record invalid");
+    let report = digest_both_ways(&batch, &view).report;
+    assert_eq!(report.digests, [("email".to_owned(), 1)].into());
+    assert_eq!(report.invalid[&InvalidReason::Malformed].count, 1);
+}
+
+#[test]
+fn a_person_who_comes_plain_and_hashed_is_one_identifier() {
+    let digest = VendorHash::Sha256.of("ann@x.org");
+    let batch = table(vec![("id", ints(&[1, 2])), ("email", strings(&[Some("ANN@x.org"), Some(digest.as_str())]))]);
+    let view = identified_by(spec("id", &["id", "email"]), &["email"]);
+    let view = field(view, "email", |f| f.normalize = recipe("meta.email@1"));
+    let digested = digest_both_ways(&batch, &view);
+    assert_eq!((digested.rows.len(), digested.report.invalid[&InvalidReason::SharedIdentifier].count), (1, 1));
+}
+
 #[test]
 fn the_vendor_hash_is_no_part_of_the_attribute_hash() {
     let batch = table(vec![("id", ints(&[1])), ("email", strings(&[Some("a@x.org")]))]);

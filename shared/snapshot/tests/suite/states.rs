@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use driftless_config::{Normalize, VendorHash};
-use driftless_model::{InTurn, KeyHash};
-use driftless_snapshot::{DigestRange, View, digest, records, states};
+use driftless_model::{Identifier, InTurn, KeyHash, RecordKey, RecordState};
+use driftless_snapshot::{DigestRange, View, digest, packed_states, records, states};
 use futures::executor::block_on;
 use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 
-use crate::support::{Snapshot, field, hash, identified_by, ints, key, parquet, strings, table, with_where};
+use crate::support::{Snapshot, field, hash, identified_by, ints, key, parquet, spec, strings, table, with_where};
 
 /// Row groups of five rows in two files; of every three rows two are selected, some keys occur twice.
 fn people(rows: i64) -> Snapshot {
@@ -74,4 +74,31 @@ proptest! {
         prop_assert_eq!((ranges[0].from, ranges[ranges.len() - 1].to), (KeyHash(0), KeyHash(u128::MAX)));
         prop_assert!(ranges.windows(2).all(|w| w[0].to.0 + 1 == w[1].from.0));
     }
+}
+
+#[test]
+fn packed_states_are_the_same_states() {
+    let batch = table(vec![
+        ("id", ints(&[3, 1, 2, 5, 4])),
+        ("email", strings(&[Some("c@x.org"), None, Some("b@x.org"), Some("e@x.org"), Some("")])),
+        ("phone", strings(&[Some("+3"), Some("+1"), None, Some("+5"), Some("+4")])),
+    ]);
+    let snapshot = Snapshot::table(&batch);
+    let spec = identified_by(spec("id", &["id", "email", "phone"]), &["email", "phone"]);
+    let (erased, lanes) = (BTreeSet::new(), InTurn::cut_in(3));
+    let views = [View { spec: &spec, erased: &erased }];
+    let digested = block_on(digest(snapshot.source(), &views, &key(), &lanes)).unwrap();
+    let digests = digested.into_iter().next().unwrap().unwrap().rows;
+    let wanted: Vec<KeyHash> = digests.iter().map(|row| row.key_hash).collect();
+    let plain = block_on(states(snapshot.source(), &spec, &key(), &digests, &wanted, &lanes)).unwrap();
+    let packed = block_on(packed_states(snapshot.source(), &spec, &key(), &digests, &wanted, &lanes)).unwrap();
+    let unpacked: Vec<(KeyHash, RecordState)> = packed
+        .iter()
+        .map(|state| {
+            let identifiers = state.identifiers().map(|(field, value)| Identifier::new(field, value)).collect();
+            let (key, attr_hash) = (RecordKey::new(state.key), state.attr_hash);
+            (state.key_hash, RecordState { key, attr_hash, identifiers })
+        })
+        .collect();
+    assert_eq!((packed.len(), unpacked), (5, plain));
 }

@@ -1,0 +1,131 @@
+//! States of many records in few allocations.
+
+use driftless_model::{AttrHash, IdentifierSet, KeyHash, RecordKey};
+
+/// A record's state, as [`PackedStates`] holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct PackedState<'s> {
+    /// The record.
+    pub key_hash: KeyHash,
+    /// What it holds.
+    pub attr_hash: AttrHash,
+    /// Its key.
+    pub key: &'s str,
+    fields: &'s [String],
+    text: &'s str,
+    pieces: &'s [Piece],
+    first: usize,
+}
+
+impl<'s> PackedState<'s> {
+    /// What the destination matches it by: fields and values, in order.
+    pub fn identifiers(&self) -> impl Iterator<Item = (&'s str, &'s str)> + use<'s> {
+        let (fields, text, mut start) = (self.fields, self.text, self.first);
+        self.pieces.iter().map(move |piece| {
+            let value = text.get(start..piece.end).unwrap_or_default();
+            start = piece.end;
+            (fields.get(usize::from(piece.field)).map_or("", String::as_str), value)
+        })
+    }
+}
+
+/// States of records in key-hash order: some 100 bytes a record, where a value a record would take four times as much.
+#[derive(Debug, Default)]
+pub struct PackedStates {
+    lanes: Vec<Packed>,
+    /// Lane and row, by key hash.
+    order: Vec<(u32, u32)>,
+}
+
+/// What one lane has found.
+#[derive(Debug, Default)]
+pub(super) struct Packed {
+    fields: Vec<String>,
+    rows: Vec<Row>,
+    text: String,
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug)]
+struct Row {
+    key_hash: KeyHash,
+    attr_hash: AttrHash,
+    /// Where its text begins, and its key ends.
+    start: usize,
+    key_end: usize,
+    first_piece: usize,
+}
+
+/// An identifier: its value ends where the next begins.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    end: usize,
+    field: u16,
+}
+
+impl Packed {
+    pub(super) fn push(
+        &mut self,
+        key_hash: KeyHash,
+        attr_hash: AttrHash,
+        key: &RecordKey,
+        identifiers: &IdentifierSet,
+    ) {
+        let (start, first_piece) = (self.text.len(), self.pieces.len());
+        self.text.push_str(key.as_str());
+        self.rows.push(Row { key_hash, attr_hash, start, key_end: self.text.len(), first_piece });
+        for identifier in identifiers {
+            let field = self.fields.iter().position(|f| *f == identifier.field).unwrap_or_else(|| {
+                self.fields.push(identifier.field.clone());
+                self.fields.len() - 1
+            });
+            self.text.push_str(&identifier.value);
+            self.pieces.push(Piece { end: self.text.len(), field: u16::try_from(field).unwrap_or(u16::MAX) });
+        }
+    }
+
+    fn state(&self, row: usize) -> Option<PackedState<'_>> {
+        let Row { key_hash, attr_hash, start, key_end, first_piece } = *self.rows.get(row)?;
+        let pieces = first_piece..self.rows.get(row + 1).map_or(self.pieces.len(), |next| next.first_piece);
+        Some(PackedState {
+            key_hash,
+            attr_hash,
+            key: self.text.get(start..key_end)?,
+            fields: &self.fields,
+            text: &self.text,
+            pieces: self.pieces.get(pieces)?,
+            first: key_end,
+        })
+    }
+}
+
+impl PackedStates {
+    pub(super) fn of(lanes: Vec<Packed>) -> Self {
+        let mut order = Vec::with_capacity(lanes.iter().map(|lane| lane.rows.len()).sum());
+        for (number, lane) in (0..).zip(&lanes) {
+            order.extend((0..).zip(&lane.rows).map(|(row, _)| (number, row)));
+        }
+        let key = |(lane, row): &(u32, u32)| {
+            lanes.get(*lane as usize).and_then(|lane| lane.rows.get(*row as usize)).map(|row| row.key_hash)
+        };
+        order.sort_unstable_by_key(key);
+        Self { lanes, order }
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// True if there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// All of them, in key-hash order.
+    pub fn iter(&self) -> impl Iterator<Item = PackedState<'_>> {
+        self.order.iter().filter_map(|(lane, row)| self.lanes.get(*lane as usize)?.state(*row as usize))
+    }
+}

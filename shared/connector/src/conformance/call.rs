@@ -78,10 +78,10 @@ impl Call<'_> {
     ) -> Settled {
         let mut settled = Settled::unclaimed();
         let (mut claims, mut polls) = (0, 0);
+        let mut last: BTreeSet<u32> = BTreeSet::new();
         // A run does not close while a job is in flight, so jobs are asked for beyond the last claim.
         while (claims < self.claims || !settled.in_flight.is_empty()) && polls < POLLS {
-            let is_open = |number: &u32| settled.outcomes.get(number).is_none_or(|row| !row.outcome.is_final());
-            let open: Vec<_> = self.rows.iter().filter(|(number, _)| is_open(number)).cloned().collect();
+            let open: Vec<_> = self.rows.iter().filter(|(number, _)| !last.contains(number)).cloned().collect();
             let (keeper, nobody) = (Keeper::default(), BTreeSet::new());
             let work = Work {
                 stop_before: clock.now().plus(LEASE_MS),
@@ -98,12 +98,13 @@ impl Call<'_> {
                 settled.maybe = true;
                 if let Some(kept) = keeper.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
                     settled.in_flight = kept.in_flight;
-                    let last = kept.outcomes.into_iter().filter(|(_, row)| row.outcome.is_final());
-                    settled.outcomes.extend(last);
+                    last.extend(kept.outcomes.keys());
+                    settled.outcomes.extend(kept.outcomes);
                 }
                 continue;
             }
-            settled.maybe |= driven.unanswered && driven.jobs.is_empty();
+            settled.maybe |= driven.unanswered;
+            last.extend(&driven.last);
             settled.outcomes.extend(driven.outcomes);
             settled.in_flight = driven.jobs;
             settled.stop = driven.stop;

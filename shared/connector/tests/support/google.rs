@@ -117,8 +117,8 @@ impl UserList {
 
     fn members(&self, body: &Value, remove: bool, bad: &Bad) -> Does {
         let members = body["audienceMembers"].as_array().cloned().unwrap_or_default();
-        let refused: Vec<usize> =
-            (0..members.len()).filter(|&i| names(&members[i]).iter().any(|n| bad.has(n))).collect();
+        let is_bad = |member: &Value| !remove && names(member).iter().any(|name| bad.has(name));
+        let refused: Vec<usize> = (0..members.len()).filter(|&i| is_bad(&members[i])).collect();
         let mut state = self.state.lock().unwrap();
         if members.is_empty() || members.len() > 10_000 {
             return error(400, "INVALID_ARGUMENT", &json!([info("TOO_MANY_AUDIENCE_MEMBERS")]));

@@ -355,7 +355,8 @@ impl<'a> World<'a> {
     /// The list is the selection, less what the destination refuses (DL-1).
     async fn equal(&mut self) {
         let wanted = self.wanted();
-        let good = wanted.values().filter(|w| !w.bad);
+        let refuses = self.subject.manners.refuses != Refuses::Silently;
+        let good = wanted.values().filter(|w| !(w.bad && refuses));
         let names: BTreeMap<String, String> = good
             .flat_map(|w| (self.subject.names)(&w.state.identifiers).into_iter().map(move |name| (name, w)))
             .map(|(name, w)| (name, self.values[&w.state.attr_hash].clone()))

@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 use support::{
     Does, Got, Server, connector, deliver, destination, letters,
     list::List,
-    rows,
-    vendors::{
+    recipes::{
         LIST, braze_kind, iterable_kind, linkedin_kind, mailchimp_kind, mailchimp_stub, recipe, tiktok_kind,
         tiktok_stub, tiktok_yaml,
     },
+    rows,
 };
 use tokio::process::Command;
 

@@ -14,11 +14,11 @@ pub mod meta;
 #[cfg(feature = "conformance")]
 pub mod random;
 #[cfg(feature = "conformance")]
+pub mod recipes;
+#[cfg(feature = "conformance")]
 pub mod simulation;
 #[cfg(feature = "conformance")]
 pub mod vendor;
-#[cfg(feature = "conformance")]
-pub mod vendors;
 
 pub mod files;
 pub mod hubspot;

@@ -108,7 +108,8 @@ fn apply(holders: &mut BTreeMap<Identifier, String>, rows: Vec<ReadRow>) {
 }
 
 fn is_manifest(place: &str) -> bool {
-    place.rsplit_once('/').is_some_and(|(_, name)| name.ends_with(".json") && name.matches('.').count() == 1)
+    // Data files have their digest before the extension.
+    place.rsplit_once('/').and_then(|(_, name)| name.strip_suffix(".json")).is_some_and(|name| !name.contains('.'))
 }
 
 fn parsed(cursor: &str) -> Option<(Option<u64>, usize)> {

@@ -1,6 +1,6 @@
 //! Rows to bytes and back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use driftless_config::destination::{Csv, FileFormat};
 use driftless_model::{Identifier, IdentifierSet, Operation};
@@ -40,7 +40,7 @@ struct Line {
     operation: Option<Says>,
     key: String,
     /// Values by field: a removal may carry several of one field.
-    identifiers: std::collections::BTreeMap<String, Vec<String>>,
+    identifiers: BTreeMap<String, Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     fields: Option<Map<String, Value>>,
 }
@@ -102,7 +102,7 @@ pub(super) fn write(format: &FileFormat, changes: Option<Says>, rows: &[OutRow])
         FileFormat::JsonLines(_) => {
             let mut text = Vec::new();
             for row in rows {
-                let mut identifiers: std::collections::BTreeMap<String, Vec<String>> = Default::default();
+                let mut identifiers: BTreeMap<String, Vec<String>> = BTreeMap::new();
                 for identifier in &row.identifiers {
                     identifiers.entry(identifier.field.clone()).or_default().push(identifier.value.clone());
                 }

@@ -52,7 +52,7 @@ impl Hubspot {
         if inputs.is_empty() {
             return Ok((Vec::new(), None));
         }
-        let inputs = Inputs { id_property: None, properties: &[], inputs };
+        let inputs = Inputs { id_property: None, properties: &[], each: inputs };
         let path = [&self.config.paths.objects, "batch", "upsert"];
         let json = serde_json::to_vec(&inputs).unwrap_or_default();
         let reply = self.call(session, Method::POST, &path, &[], Some(json), false).await?;
@@ -129,7 +129,7 @@ impl Hubspot {
         let inputs =
             ids.iter().map(|id| Input { id, id_property: None, object_write_trace_id: None, properties: None });
         let properties = [self.config.match_by.as_str()];
-        let inputs = Inputs { id_property: by, properties: &properties, inputs: inputs.collect() };
+        let inputs = Inputs { id_property: by, properties: &properties, each: inputs.collect() };
         let json = serde_json::to_vec(&inputs).unwrap_or_default();
         let path = [&self.config.paths.objects, "batch", "read"];
         let reply = self.call(session, Method::POST, &path, &[], Some(json), true).await?;
@@ -160,7 +160,7 @@ impl Hubspot {
     }
 
     fn row_of(&self, object: &Object, asked: &BTreeMap<usize, &str>) -> Option<usize> {
-        match object.object_write_trace_id.as_deref() {
+        match object.trace_id.as_deref() {
             Some(id) => row_of_trace(id).filter(|row| asked.contains_key(row)),
             None => place(self.value_of(object)?, asked),
         }

@@ -12,7 +12,8 @@ pub(super) struct Inputs<'a> {
     pub(super) id_property: Option<&'a str>,
     #[serde(skip_serializing_if = "<[&str]>::is_empty")]
     pub(super) properties: &'a [&'a str],
-    pub(super) inputs: Vec<Input<'a>>,
+    #[serde(rename = "inputs")]
+    pub(super) each: Vec<Input<'a>>,
 }
 
 /// One input of an upsert or a read.
@@ -38,14 +39,13 @@ pub(super) struct Results {
 
 /// A contact.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct Object {
     pub(super) id: Id,
     /// It was made by this request.
     #[serde(default)]
     pub(super) new: bool,
-    #[serde(default)]
-    pub(super) object_write_trace_id: Option<String>,
+    #[serde(default, rename = "objectWriteTraceId")]
+    pub(super) trace_id: Option<String>,
     #[serde(default)]
     pub(super) properties: BTreeMap<String, Option<String>>,
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::OutRow;
 
-/// What is POSTed. Field order is part of the bytes, and so of the signature and the id.
+/// What is sent. Field order is part of the bytes, and so of the signature and the id.
 #[derive(Serialize)]
 struct Event<'a> {
     #[serde(rename = "type")]

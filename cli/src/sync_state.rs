@@ -48,6 +48,10 @@ pub(crate) struct Calls {
     pub(crate) remove: u64,
     pub(crate) inspect: u64,
     pub(crate) prepare: u64,
+    /// Jobs that the destination has accepted and not told the end of.
+    pub(crate) jobs: u64,
+    /// When the oldest of them was accepted.
+    pub(crate) jobs_since: Option<Millis>,
     /// API requests made: data requests, retries, look-ups and bisections.
     pub(crate) requests: u64,
 }
@@ -56,6 +60,7 @@ impl Calls {
     pub(crate) fn of(calls: &[Call]) -> Self {
         let by = |operation| calls.iter().filter(|c| c.operation == operation).count() as u64;
         let requests = |c: &Call| c.outcome.as_ref().or(c.progress.as_ref()).map_or(0, |o| u64::from(o.requests));
+        let jobs = || calls.iter().filter(|c| c.outcome.is_none()).flat_map(|c| &c.jobs);
         Self {
             planned: calls.len() as u64,
             settled: calls.iter().filter(|c| c.outcome.is_some()).count() as u64,
@@ -64,6 +69,8 @@ impl Calls {
             remove: by(Operation::Remove),
             inspect: by(Operation::Inspect),
             prepare: by(Operation::Prepare),
+            jobs: jobs().count() as u64,
+            jobs_since: jobs().map(|job| job.since).min(),
             requests: calls.iter().map(requests).sum(),
         }
     }

@@ -86,6 +86,9 @@ struct Active {
     state: &'static str,
     calls: u64,
     settled: u64,
+    /// Jobs that the destination has accepted and not told the end of, and since when the oldest is waited for.
+    jobs: u64,
+    jobs_since: Option<String>,
     reason: Option<String>,
     /// When a parked run is tried again; absent while it waits for a person.
     until: Option<String>,
@@ -102,6 +105,8 @@ struct Past {
     rejected: u64,
     unknown: u64,
     undelivered: u64,
+    /// Of the delivered ones, those that the destination refused without saying which they are.
+    unnamed: u64,
     calls: u64,
     requests: u64,
     committed_at: Option<String>,
@@ -233,6 +238,8 @@ fn going_on(run: &Run, calls: Calls) -> Active {
         state: run.state.name(),
         calls: calls.planned,
         settled: calls.settled,
+        jobs: calls.jobs,
+        jobs_since: calls.jobs_since.map(utc),
         reason: reason(run).map(ToOwned::to_owned),
         until: until(run).map(utc),
         needs_a_person: needs_a_person(run),
@@ -250,6 +257,7 @@ fn past(run: &Run, calls: Calls) -> Past {
         rejected: result.rejected,
         unknown: result.unknown,
         undelivered: result.undelivered,
+        unnamed: result.unnamed,
         calls: calls.data(),
         requests: calls.requests,
         committed_at: run.committed_at.map(utc),
@@ -327,6 +335,16 @@ impl Standing {
             lines.push(format!(
                 "run {} is {}, {} of {} calls settled{why}{next}",
                 run.id, run.state, run.settled, run.calls
+            ));
+            if let (Some(since), 1..) = (&run.jobs_since, run.jobs) {
+                lines.push(format!("{} jobs at the destination, the oldest accepted at {since}", count(run.jobs)));
+            }
+        }
+        if let Some(last) = self.last_run.as_ref().filter(|last| last.unnamed > 0) {
+            lines.push(format!(
+                "run {}: the destination refused {} records and does not say which; they count as delivered",
+                last.id,
+                count(last.unnamed)
             ));
         }
         lines.extend(self.slowed.as_ref().map(|slowed| slowed.line(&self.destination)));

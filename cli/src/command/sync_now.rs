@@ -84,7 +84,12 @@ impl Now {
             Outcome::InSync => ("in_sync", Ended::Well, format!("{sync}: nothing to send.")),
             Outcome::Committed(run) => {
                 let r = run.result.unwrap_or_default();
-                let others = [(r.rejected, "rejected"), (r.unknown, "unknown"), (r.undelivered, "not delivered")];
+                let others = [
+                    (r.rejected, "rejected"),
+                    (r.unknown, "unknown"),
+                    (r.undelivered, "not delivered"),
+                    (r.unnamed, "of the delivered refused without being named"),
+                ];
                 let parts: Vec<String> = core::iter::once((r.delivered, "delivered"))
                     .chain(others.into_iter().filter(|(n, _)| *n > 0))
                     .map(|(n, what)| format!("{} {what}", count(n)))

@@ -88,7 +88,8 @@ pub(crate) fn examine(project: &Project) -> Found {
     let mut found = Found { problems: project.problems.clone(), warnings: Vec::new() };
     for (name, destination) in &project.destinations {
         match built(destination, HttpPolicy { allow_private: true, ..HttpPolicy::default() }) {
-            Ok(()) | Err(BuildError::Flaw { .. }) => {}
+            // What a kind needs of its surroundings is there when it is deployed.
+            Ok(()) | Err(BuildError::Flaw { .. } | BuildError::Port { .. }) => {}
             Err(e) => found.problems.push(project.destination_problem(name, key_of(&e), message(&e), "mend it")),
         }
         if let Err(e @ BuildError::Url { .. }) = built(destination, HttpPolicy::default()) {

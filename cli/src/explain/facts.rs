@@ -316,7 +316,8 @@ fn sent(call: &Call, row: u32) -> Sent {
         let outcome = told.exceptions.get(&row).map_or(Outcome::Delivered, |r| r.outcome.clone());
         return Sent::Settled(outcome, told.at);
     }
-    if call.claim.is_some() || call.maybe { Sent::Unanswered } else { Sent::Waiting }
+    let in_flight = call.jobs.iter().any(|job| job.rows.binary_search(&row).is_ok());
+    if call.claim.is_some() || call.maybe || in_flight { Sent::Unanswered } else { Sent::Waiting }
 }
 
 #[cfg(test)]

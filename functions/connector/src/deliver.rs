@@ -210,7 +210,7 @@ impl Delivery {
             self.ask_for_sweep(run).await?;
             return Ok(Delivered::Settled { delivered, other, requests });
         }
-        outcomes.retain(|_, row| row.outcome.is_final());
+        outcomes.retain(|number, _| driven.last.contains(number) || !driven.outcomes.contains_key(number));
         let known = self.known(&call, &outcomes, &driven.unnamed, driven.requests, self.used(&call, run));
         call.progress_rows = outcomes.keys().copied().collect();
         call.progress = Some(known);
@@ -398,7 +398,6 @@ impl KeepJobs for Keeper<'_> {
     async fn keep(&self, kept: &Kept) -> Result<(), NotKept> {
         let mut outcomes = self.before.clone();
         outcomes.extend(kept.outcomes.iter().map(|(number, row)| (*number, row.clone())));
-        outcomes.retain(|_, row| row.outcome.is_final());
         let (call, log) = (self.call, &self.delivery.log);
         let known = self.delivery.known(call, &outcomes, &kept.unnamed, kept.requests, call.usage());
         let with_jobs = Call {

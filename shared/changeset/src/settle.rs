@@ -186,6 +186,9 @@ fn pass_on(
         r.identifiers.remove(&t.identifier);
         if mine {
             r.acknowledged = None;
+        }
+        if r.acknowledged.is_none() {
+            // The id may be that of the member who has the identifier: the new owner's.
             r.remote_id = None;
         }
     } else if mine && maybe_sent.contains(&t.identifier) {
@@ -222,4 +225,36 @@ pub fn residue(d: &States, a: &BTreeMap<KeyHash, AckRow>) -> States {
         .filter(|(k, (_, state))| remains(state.as_ref(), a.get(k)))
         .map(|(k, (key, state))| (*k, (key.clone(), state.clone())))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use driftless_model::{Identifier, RecordKey};
+
+    use super::*;
+
+    #[test]
+    fn who_passes_an_identifier_on_keeps_no_id_of_the_member_who_has_it() {
+        let email = |value: &str| IdentifierSet::from([Identifier::new("email", value)]);
+        let (from, owner) = (KeyHash(1), KeyHash(2));
+        // Uncertain since an earlier run, and known under the id of the member with the old address.
+        let row = AckRow::unacknowledged(from, RecordKey::new("k1"));
+        let row = AckRow { identifiers: email("old"), remote_id: Some("u7".to_owned()), ..row };
+        let sent = |key_hash, value| PlannedRow {
+            operation: driftless_model::Operation::Add,
+            key_hash,
+            key: RecordKey::new("k"),
+            attr_hash: Some(AttrHash(5)),
+            identifiers: email(value),
+            remote_id: None,
+            fields: None,
+        };
+        let rows = [sent(from, "new"), sent(owner, "old")];
+        let outcomes = [(0, Outcome::Unknown.into()), (1, Outcome::Delivered.into())].into();
+        let report = CallReport { rows: &rows, outcomes, maybe: false, replaced: false, at: Millis(1) };
+        let transfer = Transfer { from, identifier: Identifier::new("email", "old"), owner };
+        let settled = settle(&BTreeMap::from([(from, row)]), &[report], &[transfer]);
+        let row = settled.changed[&from].as_ref().expect("it may be there");
+        assert_eq!((&row.identifiers, &row.remote_id), (&email("new"), &None));
+    }
 }

@@ -77,7 +77,7 @@ fn what_is_written_is_read() {
     assert_eq!(vip.guards.max_adds, Some(Limit::Count(20_000)));
     assert_eq!(
         vip.mapping.fields().iter().map(|f| f.field.as_str()).collect::<Vec<_>>(),
-        ["email", "first_name", "phone"]
+        ["email", "first_name", "landline", "mobile_id", "phone"]
     );
     let seats = &project.syncs[&"seats".parse().expect("a name")];
     let Selection::Ids(ids) = &seats.selection else { panic!("{:?}", seats.selection) };

@@ -2,7 +2,7 @@ use driftless_config::{Destination, SecretRef};
 
 use crate::{
     Capabilities, Connector, HttpPolicy, MissingSecret, Ports, Secrets, file, google_data_manager, hubspot, klaviyo,
-    meta, rest, scim, webhook,
+    meta, recipe, rest, scim, webhook,
 };
 
 /// Why a destination cannot be used as it is configured. Every variant is for a person to mend.
@@ -102,6 +102,7 @@ pub fn build_with(
         Destination::File(config) => Box::new(file::FileDrop::new(config, list, ports)?),
         Destination::Hubspot(config) => Box::new(hubspot::Hubspot::new(config, list, secrets, policy)?),
         Destination::Webhook(config) => Box::new(webhook::Webhook::new(config, list, secrets, policy, ports)?),
+        Destination::Recipe(config) => Box::new(recipe::build(config, list, secrets, policy)?),
     })
 }
 
@@ -118,6 +119,7 @@ pub fn capabilities_of(config: &Destination) -> Capabilities {
         Destination::File(config) => file::capabilities(config),
         Destination::Hubspot(config) => hubspot::capabilities(config),
         Destination::Webhook(config) => webhook::capabilities(config),
+        Destination::Recipe(config) => recipe::capabilities(config),
     }
 }
 

@@ -48,6 +48,7 @@ mod outcomes;
 mod pacer;
 mod ports;
 mod reason;
+mod recipe;
 mod rest;
 mod scim;
 mod secrets;

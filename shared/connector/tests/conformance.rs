@@ -54,12 +54,12 @@ async fn refused_whole(list: List) -> Running {
     let server = Server::start(move |got: &Got, _| {
         if got.method == "GET" {
             let offset = parameter(got, "offset").map_or(0, |offset| offset.parse().unwrap());
-            let refused = list.faults.on_read(&Dialect::default());
+            let refused = list.faults.on_read(&Dialect::default(), got);
             return refused.unwrap_or_else(|| Does::json(200, &json!({ "members": page(&list, offset, 5).0 })));
         }
         list.faults.on_change(&Dialect::default(), got, |bad| {
             let (records, remove) = records(got);
-            if records.len() > 8 || records.iter().any(|record| bad.has(&email(record))) {
+            if records.len() > 8 || (!remove && records.iter().any(|record| bad.has(&email(record)))) {
                 return Does::json(422, &json!({ "error": "bad_row" }));
             }
             records.iter().for_each(|record| apply(&list, record, remove));
@@ -105,14 +105,14 @@ async fn results_in_order(list: List) -> Running {
         if got.method == "GET" {
             let number: usize = parameter(got, "page").unwrap().parse().unwrap();
             let answer = || json!({ "code": 0, "members": page(&list, (number - 1) * 7, 7).0 });
-            return list.faults.on_read(&dialect).unwrap_or_else(|| Does::json(200, &answer()));
+            return list.faults.on_read(&dialect, got).unwrap_or_else(|| Does::json(200, &answer()));
         }
         list.faults.on_change(&dialect, got, |bad| {
             let (records, remove) = records(got);
             let results: Vec<Value> = records
                 .iter()
                 .map(|record| {
-                    if bad.has(&email(record)) {
+                    if !remove && bad.has(&email(record)) {
                         return json!({ "status": 400, "why": "invalid_email" });
                     }
                     apply(&list, record, remove);
@@ -160,14 +160,14 @@ async fn failures_by_name(list: List) -> Running {
             let from = parameter(got, "after").map_or(0, |after| after.parse().unwrap());
             let (members, last) = page(&list, from, 4);
             let next = if last { Value::Null } else { json!((from + 4).to_string()) };
-            let refused = list.faults.on_read(&Dialect::default());
+            let refused = list.faults.on_read(&Dialect::default(), got);
             refused.unwrap_or_else(|| Does::json(200, &json!({ "members": members, "next": next })))
         }
         _ => list.faults.on_change(&Dialect::default(), got, |bad| {
             let (records, remove) = records(got);
             let mut failed: Vec<String> = Vec::new();
             for record in &records {
-                if bad.has(&email(record)) {
+                if !remove && bad.has(&email(record)) {
                     failed.push(email(record).to_lowercase());
                 } else {
                     apply(&list, record, remove);
@@ -261,7 +261,12 @@ async fn scim(list: List) -> Running {
             value.as_array().into_iter().flatten().map(|m| m["value"].as_str().unwrap().to_owned()).collect()
         };
         let name_of = |user: &Value| user["displayName"].as_str().unwrap_or_default().to_owned();
-        let refused = list.faults.on_read(&Dialect::default());
+        // A user that is not there says nothing of the group.
+        let dialect = Dialect {
+            list_gone: |got| got.path().starts_with("/Groups").then(|| Does::status(404)),
+            ..Dialect::default()
+        };
+        let refused = list.faults.on_read(&dialect, got);
         match (got.method.as_str(), got.path()) {
             _ if refused.is_some() => refused.unwrap(),
             ("GET", "/ServiceProviderConfig") => Does::status(404),
@@ -273,11 +278,18 @@ async fn scim(list: List) -> Running {
             }
             ("GET", "/Users") => {
                 let users = users.lock().unwrap();
-                let found = users.keys().find(|user| got.target.contains(&user.replace('@', "%40")));
-                let found: Vec<Value> = found.into_iter().map(|u| json!({ "id": u, "userName": u })).collect();
+                let user = |name: &String| json!({ "id": name, "userName": name });
+                let Some(filter) = parameter(got, "filter") else {
+                    let number = |name| parameter(got, name).map_or(0, |n| n.parse::<usize>().unwrap());
+                    let page = users.keys().skip(number("startIndex") - 1).take(number("count").min(20));
+                    let page: Vec<Value> = page.map(user).collect();
+                    return Does::json(200, &json!({ "totalResults": users.len(), "Resources": page }));
+                };
+                let found = users.keys().filter(|name| filter == format!("userName eq \"{name}\""));
+                let found: Vec<Value> = found.map(user).collect();
                 Does::json(200, &json!({ "totalResults": found.len(), "Resources": found }))
             }
-            ("POST", "/Users") => {
+            ("POST", "/Users") => list.faults.on_change(&dialect, got, |_| {
                 let user = got.json();
                 let name = user["userName"].as_str().unwrap().to_owned();
                 let mut users = users.lock().unwrap();
@@ -286,8 +298,8 @@ async fn scim(list: List) -> Running {
                 }
                 users.insert(name.clone(), user);
                 Does::json(201, &json!({ "id": name, "userName": name }))
-            }
-            ("PATCH", "/Groups/g") => list.faults.on_change(&Dialect::default(), got, |bad| {
+            }),
+            ("PATCH", "/Groups/g") => list.faults.on_change(&dialect, got, |bad| {
                 let operation = &got.json()["Operations"][0];
                 let (ids, remove) = (ids(&operation["value"]), operation["op"] == "remove");
                 if ids.len() > 5 || (!remove && ids.iter().any(|id| bad.has(id))) {
@@ -299,18 +311,19 @@ async fn scim(list: List) -> Running {
                 }
                 Does::status(204)
             }),
-            ("PATCH" | "PUT", path) => {
+            ("PATCH", path) => list.faults.on_change(&dialect, got, |_| {
                 let id = path.trim_start_matches("/Users/").replace("%40", "@");
                 let change = got.json();
-                let value = change["Operations"][0]["value"].clone();
-                let value = if value.is_null() { change } else { value };
-                let name = value["displayName"].as_str().map(str::to_owned);
-                if let (Some(name), Some(user)) = (name, users.lock().unwrap().get_mut(&id)) {
+                let operations = change["Operations"].as_array().into_iter().flatten();
+                let name = operations.filter(|o| o["path"] == "displayName").find_map(|o| o["value"].as_str());
+                let mut users = users.lock().unwrap();
+                let Some(user) = users.get_mut(&id) else { return Does::status(404) };
+                if let Some(name) = name {
                     user["displayName"] = json!(name);
-                    list.members().entry(id).and_modify(|kept| kept.clone_from(&name));
+                    list.members().entry(id).and_modify(|kept| name.clone_into(kept));
                 }
                 Does::status(204)
-            }
+            }),
             _ => Does::status(204),
         }
     })

@@ -380,7 +380,7 @@ mod suites {
                     side.account.lock().unwrap().answer_but(got, &|value| bad(&value.to_lowercase()))
                 };
                 if got.method == "GET" || got.path().ends_with("/read") {
-                    return side.faults.on_read(&Dialect::default()).unwrap_or_else(|| answer(&|_| false));
+                    return side.faults.on_read(&Dialect::default(), got).unwrap_or_else(|| answer(&|_| false));
                 }
                 side.faults.on_change(&Dialect::default(), got, |bad| answer(&|value| bad.has(value)))
             })

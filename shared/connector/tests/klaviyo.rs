@@ -40,7 +40,7 @@ async fn started(list: List) -> Running {
 
 /// Klaviyo keeps addresses in lower case.
 fn folded(identifiers: &IdentifierSet) -> BTreeSet<String> {
-    identifiers.iter().take(1).map(|identifier| identifier.value.to_lowercase()).collect()
+    identifiers.iter().map(|identifier| identifier.value.to_lowercase()).collect()
 }
 
 fn kind() -> Kind {

@@ -270,7 +270,7 @@ async fn a_200_that_cannot_be_read_acknowledges_nothing_where_it_should_say_some
         let server = first(move |_| {
             Some(match bad {
                 0 => Does::Answers(200, vec![("content-type", "text/html".into())], b"<html>hello".to_vec()),
-                1 => Does::GoesOnForEver,
+                1 => Does::GoesOnForEver(200),
                 2 => Does::CutsTheBody(200),
                 3 => Does::json(200, &json!({})),
                 _ => Does::json(200, &json!({ "results": [{ "status": "ok" }] })),
@@ -285,7 +285,7 @@ async fn a_200_that_cannot_be_read_acknowledges_nothing_where_it_should_say_some
 #[tokio::test]
 async fn a_body_that_nobody_needs_does_no_harm() {
     let server =
-        Server::start(|_, number| if number == 0 { Does::GoesOnForEver } else { Does::CutsTheBody(200) }).await;
+        Server::start(|_, number| if number == 0 { Does::GoesOnForEver(200) } else { Does::CutsTheBody(200) }).await;
     let driven = deliver(&*connector(&single(&server.url), "news"), Operation::Remove, &removals(2)).await;
     assert_eq!(letters(&driven), "DD");
 }

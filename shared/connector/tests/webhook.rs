@@ -241,11 +241,11 @@ mod suites {
     }
 
     async fn receiver(list: List) -> Running {
-        let dialect = Dialect { list_gone: || Does::status(410), ..Dialect::default() };
+        let dialect = Dialect { list_gone: |_| Some(Does::status(410)), ..Dialect::default() };
         let server = Server::start(move |got: &Got, _| {
             let event = got.json();
             if event["type"] == "list.checked" {
-                return list.faults.on_read(&dialect).unwrap_or_else(|| Does::status(204));
+                return list.faults.on_read(&dialect, got).unwrap_or_else(|| Does::status(204));
             }
             list.faults.on_change(&dialect, got, |bad| {
                 let records = event["data"]["records"].as_array().cloned().unwrap_or_default();

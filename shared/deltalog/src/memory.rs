@@ -459,7 +459,7 @@ impl Deltalog for MemoryDeltalog {
         let mut t = self.lock();
         let there = t.budgets.get(destination);
         let as_read = |b: &Budget| (b.slot, b.count, b.epoch);
-        if there != Some(to) && there.map(as_read) != from.map(as_read) {
+        if there.map(as_read) != from.map(as_read) {
             return Ok(Swap::Lost);
         }
         t.budgets.insert(destination.clone(), to.clone());

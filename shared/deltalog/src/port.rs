@@ -203,7 +203,8 @@ pub trait Deltalog: Send + Sync {
     /// Leases slots under known terms. Condition: [`Advance::fits`]. A lease whose answer is lost is lost with its slots.
     async fn advance_budget(&self, destination: &DestinationId, advance: &Advance) -> Result<Advanced>;
     /// Writes a budget whose terms, or idle time, want more than an advance. Condition: slot, count and epoch as in `from`
-    /// (`None`: there is no budget). Success if it is `to` already.
+    /// (`None`: there is no budget). Not even one's own
+    /// write is success a second time: who leases from the same budget writes the same, and two would take one lease for theirs.
     async fn swap_budget(&self, destination: &DestinationId, from: Option<&Budget>, to: &Budget) -> Result<Swap>;
 
     // ---- shared tokens

@@ -60,8 +60,8 @@ const META_DIGITS: &str = "Meta's own library removes digits too; the page does 
 const NOT_CONFIRMED: &str = "Not confirmed by the vendor.";
 const TIKTOK_EMAIL: &str = "The help page asks to drop `+` and what follows before the @, the page on creating an audience, \
      which has the example, does not. Nothing is dropped: only spaces and capitals go.";
-const TIKTOK_PHONE: &str = "The list of formats wants no `+`, the page on creating an audience and the API want E.164 with it. \
-     The `+` stays.";
+const TIKTOK_PHONE: &str = "The page on creating an audience and the API want E.164 with its `+`; the list of formats wants none, and the \
+     digest in the page's own example is that of a number without it. The page calls that \"also supported\". The `+` stays.";
 const GOOGLE_NAME: &str =
     "The API reference says `no punctuation`, the formatting guide and Google's own library keep it. It is kept.";
 const GOOGLE_SPACES: &str =

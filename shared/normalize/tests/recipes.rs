@@ -1,4 +1,5 @@
 //! What holds for every recipe.
+#![allow(clippy::unwrap_used)] // a test
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
 //! `docs/identifiers.md`, made from the recipes. `DRIFTLESS_BLESS=1 cargo test -p driftless-normalize` writes it.
+#![allow(clippy::unwrap_used)] // a test
 
 use std::fmt::Write;
 use std::path::Path;

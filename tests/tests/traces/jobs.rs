@@ -2,7 +2,7 @@
 
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::ledger::RunState;
-use driftless_testkit::When::{After, Before};
+use driftless_testkit::When::After;
 use driftless_tests::{Settings, Setup, World};
 use futures::executor::block_on;
 
@@ -79,7 +79,7 @@ fn a_run_is_not_committed_while_a_job_may_still_change_the_list() {
 
 #[test]
 fn whoever_dies_before_a_job_is_kept_sends_again_and_whoever_dies_after_does_not() {
-    for (when, requests) in [(Before, 2), (After, 1)] {
+    for (died_after, requests) in [("request", 2), ("keep", 1)] {
         holds_with(asynchronous(86_400), |w| {
             w.upload(vec![p("b", "b0", 0)], false);
             w.ingest();
@@ -87,7 +87,7 @@ fn whoever_dies_before_a_job_is_kept_sends_again_and_whoever_dies_after_does_not
             w.remote.script_jobs([30_000, 30_000]);
             let call = only(w, TO_CRM);
             let worker = w.receive(TO_CRM, &call).expect("it is there");
-            assert!(w.run_until(worker, "keep", when));
+            assert!(w.run_until(worker, died_after, After));
             w.kill(worker);
             w.pass(400_000);
             w.deliver();

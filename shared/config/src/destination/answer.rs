@@ -52,6 +52,9 @@ pub enum Verdict {
     Retry,
     /// It may or may not have been applied.
     Unknown,
+    /// Some of the records were done, and the answer does not say which. The request is cut in half until the others are found;
+    /// those that were done are sent again by that. A record alone is rejected.
+    Partly,
     /// Refused, and the same will be refused again.
     Rejected,
     /// Nothing will succeed before somebody acts: the login, a permission, a list that is gone.
@@ -59,7 +62,7 @@ pub enum Verdict {
 }
 
 /// Values and what they mean: whole numbers, text (compared without regard to case), `true` and `false`; `2xx` and
-/// `200-299` stand for the numbers of a class or range. The first list that has the value counts, in the order here.
+/// `200-299` stand for the numbers of a class or range, and `*in progress*` for any text that has these words in it. The first list that has the value counts, in the order here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Verdicts {
@@ -81,6 +84,9 @@ pub struct Verdicts {
     /// Values that mean: it may or may not have been applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<Value>,
+    /// Values that mean: some records were done, and nobody says which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partly: Vec<Value>,
     /// Values that mean: refused for good.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejected: Vec<Value>,
@@ -161,6 +167,13 @@ pub struct ResultsByKey {
     /// What any other code, or none, means.
     #[serde(default = "rejected")]
     pub otherwise: Verdict,
+    /// The arrays that may hold records that are not in the list; named as in `failures`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<Pointer>,
+    /// Where the body counts the records that were not done. A count that is missing, or greater than the records that are named,
+    /// makes every record `unknown`: something failed of which the arrays do not speak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<Pointer>,
 }
 
 const fn rejected() -> Verdict {
@@ -216,7 +229,7 @@ pub enum WaitUnit {
 }
 
 /// A place in a JSON document (RFC 6901): empty for the whole, else `/` before every step, as in `/data/0/id`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Pointer(String);
 
@@ -271,6 +284,8 @@ pub enum Value {
     Text(String),
     /// Numbers from and including, to and including: written `2xx` or `200-299`.
     Range(i64, i64),
+    /// Text that has this in it, without regard to case: written `*in progress*`.
+    Part(String),
 }
 
 impl Value {
@@ -283,6 +298,7 @@ impl Value {
             Self::Number(n) => number() == Some(*n),
             Self::Text(t) => value.as_str().is_some_and(|s| s.to_lowercase() == t.to_lowercase()),
             Self::Range(from, to) => number().is_some_and(|n| (*from..=*to).contains(&n)),
+            Self::Part(part) => value.as_str().is_some_and(|s| s.to_lowercase().contains(&part.to_lowercase())),
         }
     }
 }
@@ -291,8 +307,16 @@ impl FromStr for Value {
     type Err = core::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(range(text).unwrap_or_else(|| Self::Text(text.to_owned())))
+        Ok(read(text))
     }
+}
+
+/// Never fails: what is neither a range nor a part is text.
+fn read(text: &str) -> Value {
+    let part = || text.strip_prefix('*')?.strip_suffix('*').filter(|part| !part.is_empty());
+    range(text)
+        .or_else(|| part().map(|part| Value::Part(part.to_owned())))
+        .unwrap_or_else(|| Value::Text(text.to_owned()))
 }
 
 fn range(text: &str) -> Option<Value> {
@@ -312,6 +336,7 @@ impl fmt::Display for Value {
             Self::Number(n) => write!(f, "{n}"),
             Self::Text(t) => f.write_str(t),
             Self::Range(from, to) => write!(f, "{from}-{to}"),
+            Self::Part(part) => write!(f, "*{part}*"),
         }
     }
 }
@@ -321,7 +346,7 @@ impl Serialize for Value {
         match self {
             Self::Bool(b) => s.serialize_bool(*b),
             Self::Number(n) => s.serialize_i64(*n),
-            Self::Text(_) | Self::Range(..) => s.collect_str(self),
+            Self::Text(_) | Self::Range(..) | Self::Part(_) => s.collect_str(self),
         }
     }
 }
@@ -349,7 +374,7 @@ impl<'de> Deserialize<'de> for Value {
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-                Ok(range(text).unwrap_or_else(|| Value::Text(text.to_owned())))
+                Ok(read(text))
             }
         }
         d.deserialize_any(Visitor)
@@ -384,7 +409,7 @@ impl Verdicts {
         Some(verdict)
     }
 
-    fn lists(&self) -> [(&[Value], Verdict); 8] {
+    fn lists(&self) -> [(&[Value], Verdict); 9] {
         [
             (&self.delivered, Verdict::Delivered),
             (&self.exists, Verdict::Exists),
@@ -392,6 +417,7 @@ impl Verdicts {
             (&self.throttled, Verdict::Throttled),
             (&self.retry, Verdict::Retry),
             (&self.unknown, Verdict::Unknown),
+            (&self.partly, Verdict::Partly),
             (&self.rejected, Verdict::Rejected),
             (&self.fatal, Verdict::Fatal),
         ]
@@ -450,8 +476,15 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_looked_for_in_the_text() {
+        let part = value("*Being Updated*");
+        assert!(part.is(&json!("the audience is currently being updated.")) && !part.is(&json!("updated")));
+        assert_eq!(value("**"), Value::Text("**".into()));
+    }
+
+    #[test]
     fn what_is_written_reads_back() {
-        for text in ["2xx", "200-299", "ok"] {
+        for text in ["2xx", "200-299", "ok", "*in progress*"] {
             let read: Value = serde_json::from_value(json!(text)).expect("text");
             let back: Value = serde_json::from_value(serde_json::to_value(&read).expect("writes")).expect("reads");
             assert_eq!(read, back);

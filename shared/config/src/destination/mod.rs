@@ -8,6 +8,7 @@ mod hubspot;
 mod klaviyo;
 mod meta;
 mod rate;
+mod recipe;
 mod rest;
 mod scim;
 mod webhook;
@@ -34,8 +35,10 @@ pub use hubspot::{HubspotDestination, HubspotKind, HubspotList, HubspotPaths, Li
 pub use klaviyo::{KlaviyoDestination, KlaviyoKind, ProfileId};
 pub use meta::{MetaDestination, MetaKind};
 pub use rate::{InvalidRate, Rate, Window};
+pub use recipe::{Argument, Parameter, ParameterType, Recipe, RecipeDestination, RecipeKind, recipes};
 pub use rest::{
-    Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation,
+    Batch, Body, ListMembers, Lookup, Method, Next, Offset, Page, RestDestination, RestKind, RestOperation, RestStep,
+    Shape,
 };
 pub use scim::UserMatch;
 pub use scim::{BulkUse, GroupBy, MemberRemoval, OnRemove, ScimDestination, ScimGroup, ScimKind, ScimMode, ScimUsers};
@@ -185,6 +188,8 @@ kinds! {
     Hubspot("hubspot"): HubspotDestination;
     /// A receiver of signed requests, which keeps the list itself.
     Webhook("webhook"): WebhookDestination;
+    /// An API that a shipped recipe describes.
+    Recipe("recipe"): RecipeDestination;
 }
 
 /// A way to read the file of a kind.

@@ -119,6 +119,53 @@ pub struct RestOperation {
     /// How answers to this operation are read; a key given here replaces that of the destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
+    /// A second request for the records with which the first one went through: for APIs where a record is made first and then
+    /// put into the list. A record is delivered once both went through; `exists` (on `add` and `update`) and `absent` (on
+    /// `remove`) count as success here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<RestStep>,
+}
+
+/// The second request of an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestStep {
+    /// The HTTP method.
+    pub method: Method,
+    /// The path below `base_url`; a template. `record.remote_id` is what the first answer, or a look-up, gave.
+    pub path: Template,
+    /// The query; templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub query: BTreeMap<String, Template>,
+    /// Headers, beside the common ones; templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Template>,
+    /// The body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Body>,
+    /// How much one request may carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
+    /// How answers are read; a key given here replaces that of the destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
+}
+
+impl RestStep {
+    /// The step as an operation without a further step.
+    #[must_use]
+    pub fn operation(&self) -> RestOperation {
+        RestOperation {
+            method: self.method,
+            path: self.path.clone(),
+            query: self.query.clone(),
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            batch: self.batch,
+            answer: self.answer.clone(),
+            then: None,
+        }
+    }
 }
 
 /// An HTTP method.
@@ -209,7 +256,11 @@ pub struct ListMembers {
     /// The body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
-    /// Where the answer has the array of members.
+    /// What the answer is.
+    #[serde(default)]
+    pub format: Shape,
+    /// Where the answer has the array of members; left out, the answer is that array.
+    #[serde(default)]
     pub items: Pointer,
     /// Identifiers by destination field, and where a member has each. Empty pointer: the member itself is the value.
     pub identifiers: BTreeMap<String, Pointer>,
@@ -219,6 +270,22 @@ pub struct ListMembers {
     /// How the next page is asked for. Left out: there is one page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
+    /// The most bytes of a page that are read; 16 MiB unless said otherwise. A list that comes in one piece may need more, and the
+    /// function the memory for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 268_435_456))]
+    pub max_bytes: Option<NonZeroU32>,
+}
+
+/// What an answer that lists members is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// A JSON document with an array of members.
+    #[default]
+    Json,
+    /// Plain text, one member a line, which is its identifier.
+    Lines,
 }
 
 /// How the next page of a list is asked for.
@@ -318,6 +385,24 @@ impl RestDestination {
                     remedy: "describe the body, or set batch.records to 1",
                 });
             }
+        }
+        for (key, operation) in [("add.then", &self.add), ("update.then", &self.update), ("remove.then", &self.remove)]
+        {
+            let Some(step) = operation.as_ref().and_then(|operation| operation.then.as_ref()) else { continue };
+            if step.body.is_none() && self.batch_of(&step.operation()).records.get() > 1 {
+                flaws.push(Flaw {
+                    key,
+                    message: format!("`{key}` carries several records but has no body"),
+                    remedy: "describe the body, or set batch.records to 1",
+                });
+            }
+        }
+        if self.list.as_ref().is_some_and(|list| list.format == Shape::Lines && list.identifiers.len() > 1) {
+            flaws.push(Flaw {
+                key: "list.identifiers",
+                message: "a line of plain text is one identifier".into(),
+                remedy: "name one identifier with an empty pointer, as in `email: ''`",
+            });
         }
         if self.list.as_ref().is_some_and(|list| list.identifiers.is_empty()) {
             flaws.push(Flaw {

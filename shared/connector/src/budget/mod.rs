@@ -36,8 +36,8 @@ pub struct Lease {
 impl Lease {
     /// Where the slot after the last would be.
     #[must_use]
-    pub const fn end(&self) -> i64 {
-        self.first + self.step * self.slots as i64
+    pub fn end(&self) -> i64 {
+        self.first + self.step * i64::from(self.slots)
     }
 }
 
@@ -77,6 +77,10 @@ const AHEAD: i64 = SECOND / 4;
 #[must_use]
 pub fn quick(plan: &Plan, budget: &Budget, now: i64, want: u32) -> Option<(Advance, Lease)> {
     let terms = Terms::read(&budget.terms);
+    if plan.between_marks().is_some() && (terms.last.is_none() || terms.ceiling.is_none()) {
+        // Something was heard before the first lease, or the rate had no longer window before: nothing is counted yet.
+        return None;
+    }
     let step = plan.step(terms.pace(plan, now));
     let slots = plan.block(want, step);
     let by = step * i64::from(slots);

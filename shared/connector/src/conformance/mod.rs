@@ -43,7 +43,7 @@ pub struct Subject<'a> {
     pub clock: &'a dyn Clock,
     /// The record of a person, as the destination accepts it.
     pub row: fn(&Person) -> OutRow,
-    /// The names under which the other side keeps who has these identifiers, as [`Remote::members`] gives them.
+    /// The names under which the other side keeps whoever has one of these identifiers, as [`Remote::members`] gives them.
     pub names: fn(&IdentifierSet) -> BTreeSet<String>,
     /// What can go wrong there.
     pub manners: Manners,
@@ -214,10 +214,10 @@ pub async fn conforms(subject: Subject<'_>) {
     lists(subject).await;
 }
 
-/// The first identifier as it was sent: for destinations that keep members by the text that they are given.
+/// Identifiers as they were sent: for destinations that keep members by the text that they are given.
 #[must_use]
 pub fn as_sent(identifiers: &IdentifierSet) -> BTreeSet<String> {
-    identifiers.iter().next().map(|identifier| identifier.value.clone()).into_iter().collect()
+    identifiers.iter().map(|identifier| identifier.value.clone()).collect()
 }
 
 /// Calls made so far, by all subjects.
@@ -276,7 +276,7 @@ impl<'a> Subject<'a> {
     ) -> Settled {
         // Another call has another key: what is asked under a known one may be taken for done.
         let key = format!("conformance-{}", CALLS.fetch_add(1, Ordering::Relaxed));
-        let call = Call { operation, rows, key: &key, timeout, claims };
+        let call = Call { operation, rows, key: &key, session: None, timeout, claims };
         let settled = call.settle(self.connector, self.pacer, self.clock, &mut || false).await;
         let numbers = rows.iter().map(|(number, _)| *number);
         assert!(settled.outcomes.keys().copied().eq(numbers), "every row has an outcome (DL-3)");

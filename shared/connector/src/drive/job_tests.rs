@@ -373,7 +373,7 @@ proptest! {
                 maybe = true;
                 if let Some(kept) = book.kept.lock().unwrap().last() {
                     in_flight.clone_from(&kept.in_flight);
-                    known.extend(kept.outcomes.clone().into_iter().filter(|(_, row)| row.outcome.is_final()));
+                    known.extend(kept.outcomes.clone());
                 }
             } else {
                 maybe |= driven.unanswered;
@@ -384,7 +384,7 @@ proptest! {
                     settled = true;
                     break;
                 }
-                known.extend(driven.outcomes.into_iter().filter(|(_, row)| row.outcome.is_final()));
+                known.extend(driven.outcomes.into_iter().filter(|(number, _)| driven.last.contains(number)));
             }
             let next = in_flight.iter().map(|job| job.poll_at.0).min().unwrap_or(0);
             time.pass((next - time.now().0).max(1_000));

@@ -27,7 +27,7 @@ pub struct Jobs<'a> {
 pub struct Kept {
     /// What was accepted and has not ended.
     pub in_flight: Vec<InFlight>,
-    /// Rows that have their last word.
+    /// Rows that have their last word, an uncertain one included.
     pub outcomes: BTreeMap<u32, RowOutcome>,
     /// Records that were refused without being named, by code.
     pub unnamed: BTreeMap<String, u64>,

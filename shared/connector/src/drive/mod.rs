@@ -11,7 +11,7 @@ mod segment;
 mod turn;
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use driftless_model::{Clock, InFlight, Millis, Operation, RowOutcome, Session};
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,8 @@ pub struct Driven {
     /// One outcome per row. [`driftless_model::Outcome::Unknown`] includes rows that were rejected after an attempt that may
     /// have been applied (protocol rule 4); [`driftless_model::Outcome::Retry`] rows are known not to be applied.
     pub outcomes: BTreeMap<u32, RowOutcome>,
+    /// Rows that have their last word, an uncertain one included (protocol rule 4): they are not tried again in this run.
+    pub last: BTreeSet<u32>,
     /// All requests made.
     pub requests: u32,
     /// Some row that is not in flight may have been applied without our knowing.
@@ -76,8 +78,8 @@ pub struct Driven {
     pub unnamed: BTreeMap<String, u64>,
     /// What was accepted and has not ended; to be kept with the call. Their rows are `Unknown` in `outcomes`.
     pub jobs: Vec<InFlight>,
-    /// `None`: every row has its last word, and the call settles with these outcomes. `Some`: rows that are `Retry` or
-    /// `Unknown` are to be tried again.
+    /// `None`: every row has its last word, and the call settles with these outcomes. `Some`: rows that are not among `last`
+    /// are to be tried again.
     pub stop: Option<Stop>,
 }
 

@@ -208,6 +208,7 @@ impl<'a> Rows<'a> {
         stop: Option<Stop>,
     ) -> Driven {
         let unanswered = self.unanswered();
+        let last = self.settled().into_keys().collect();
         let outcomes: BTreeMap<u32, RowOutcome> = self
             .rows
             .iter()
@@ -217,6 +218,6 @@ impl<'a> Rows<'a> {
                 (*number, RowOutcome { outcome: known.outcome.unwrap_or(open), remote_id: known.remote_id })
             })
             .collect();
-        Driven { outcomes, requests, unanswered, unnamed, jobs, stop }
+        Driven { outcomes, last, requests, unanswered, unnamed, jobs, stop }
     }
 }

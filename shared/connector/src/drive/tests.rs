@@ -217,6 +217,7 @@ fn an_empty_call_settles_without_a_request() {
         driven,
         Driven {
             outcomes: BTreeMap::new(),
+            last: BTreeSet::new(),
             requests: 0,
             unanswered: false,
             unnamed: BTreeMap::new(),

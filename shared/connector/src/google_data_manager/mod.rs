@@ -23,7 +23,8 @@
 //! # What is assumed
 //!
 //! Not confirmed by the vendor: that a member who is ingested again counts as last added then; that a removal by one identifier
-//! removes whoever was ingested with it among others; that a daily quota that is used up is worth asking for again after an hour.
+//! removes whoever was ingested with it among others; that a daily quota that is used up is worth asking for again after an hour; that
+//! a request id is known from the moment that it was given.
 
 mod answer;
 mod connector;

@@ -20,6 +20,8 @@ pub(crate) enum Unread {
     Cut,
     #[error("the answer is not JSON")]
     NotJson,
+    #[error("the answer is not text in UTF-8")]
+    NotText,
 }
 
 impl Reply {
@@ -31,6 +33,12 @@ impl Reply {
     pub(crate) fn json(&self) -> Result<Value, Unread> {
         let body = self.body.as_ref().map_err(|unread| *unread)?;
         serde_json::from_slice(body).map_err(|_| Unread::NotJson)
+    }
+
+    /// The body as text in UTF-8.
+    pub(crate) fn text(&self) -> Result<&str, Unread> {
+        let body = self.body.as_ref().map_err(|unread| *unread)?;
+        core::str::from_utf8(body).map_err(|_| Unread::NotText)
     }
 
     /// What the `Retry-After` header asks for: seconds, or a date (RFC 9110 section 10.2.3) compared with the answer's own.

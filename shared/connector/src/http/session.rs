@@ -15,6 +15,8 @@ pub(crate) struct Session<'a> {
     http: &'a Http,
     gate: &'a dyn Gate,
     timeout: Duration,
+    /// The most bytes of an answer that are read.
+    most: usize,
     sent: AtomicU32,
 }
 
@@ -33,7 +35,12 @@ pub(crate) enum Trouble {
 
 impl<'a> Session<'a> {
     pub(crate) fn new(http: &'a Http, gate: &'a dyn Gate, timeout: Duration) -> Self {
-        Self { http, gate, timeout, sent: AtomicU32::new(0) }
+        Self { http, gate, timeout, most: http.policy.max_answer_bytes, sent: AtomicU32::new(0) }
+    }
+
+    /// The same, for answers of which up to so many bytes are read.
+    pub(crate) fn reading(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// The requests made so far.
@@ -90,7 +97,7 @@ impl<'a> Session<'a> {
         let mut response = builder.send().await.map_err(|error| trouble(&error))?;
         let status = response.status().as_u16();
         let headers = core::mem::take(response.headers_mut());
-        let body = read(response, self.http.policy.max_answer_bytes).await;
+        let body = read(response, self.most).await;
         let reply = Reply { status, headers, body };
         if let Some(quota) = quota::quota(&reply) {
             self.gate.heard(quota).await;

@@ -67,7 +67,7 @@ pub(crate) fn capabilities(config: &KlaviyoDestination) -> Capabilities {
         acknowledges: Acknowledges::Job,
         rate: config.rate,
         new_list: true,
-        normalisation: &[("phone_number", "e164")],
+        normalisation: &[("email", "klaviyo.email@1"), ("phone_number", "klaviyo.phone@1")],
         ..Capabilities::default()
     }
 }

@@ -1,6 +1,6 @@
 //! From answers to verdicts.
 
-use driftless_config::destination::{Answer, FailedKey, Results, ResultsByKey, ResultsByPosition, Verdict};
+use driftless_config::destination::{Answer, FailedKey, Pointer, Results, ResultsByKey, ResultsByPosition, Verdict};
 use driftless_model::{Operation, Outcome, RowOutcome};
 use serde_json::Value as Json;
 
@@ -24,6 +24,8 @@ pub(super) enum Read {
     Rows(Vec<RowVerdict>),
     /// One for the whole request.
     Whole(Answered),
+    /// Some rows were done and some were refused, and nobody says which.
+    Partly,
 }
 
 /// What an answer says of one row.
@@ -69,13 +71,10 @@ impl Classifier {
                 }
             }
             Verdict::Delivered | Verdict::Exists | Verdict::Absent => all(verdict),
-            Verdict::Rejected => self.refused(reason(), rows),
+            Verdict::Partly if rows.len() > 1 => Read::Partly,
+            Verdict::Partly | Verdict::Rejected => self.refused(reason(), rows),
             Verdict::Throttled => {
-                let after = match &self.answer.retry_after {
-                    Some(rule) => wait_of(reply, body.ok(), rule),
-                    None => reply.retry_after(),
-                };
-                Read::Whole(Answered::Throttled { after, reason: reason() })
+                Read::Whole(Answered::Throttled { after: self.wait(reply, body.ok()), reason: reason() })
             }
             Verdict::Retry => Read::Whole(Answered::Unavailable { reason: reason() }),
             Verdict::Unknown => Read::Whole(Answered::NoAnswer { reason: reason() }),
@@ -102,6 +101,24 @@ impl Classifier {
             }
         }
         Ok(None)
+    }
+
+    /// What the body of an answer to a question says, where it says something: APIs that report errors inside a 200 do so for
+    /// questions as well.
+    pub(super) fn envelope(&self, status: u16, body: &Json) -> Option<Verdict> {
+        let status = Json::from(status);
+        let codes = self.answer.codes.iter().filter(|code| code.on.iter().any(|on| on.is(&status)));
+        codes
+            .filter_map(|code| body.pointer(code.at.as_str()).and_then(|value| code.means.of(value).or(code.otherwise)))
+            .next()
+    }
+
+    /// How long a throttled answer asks us to wait.
+    pub(super) fn wait(&self, reply: &Reply, body: Option<&Json>) -> Option<core::time::Duration> {
+        match &self.answer.retry_after {
+            Some(rule) => wait_of(reply, body, rule),
+            None => reply.retry_after(),
+        }
     }
 
     fn by_status(&self, operation: Operation, reply: &Reply) -> Verdict {
@@ -184,19 +201,32 @@ fn by_key(results: &ResultsByKey, body: &Json, rows: &[OutRow]) -> Result<Vec<Ro
     if !body.is_object() && !body.is_array() {
         return Err("the answer has no failures and is not an object".into());
     }
+    let counted = match &results.count {
+        None => None,
+        Some(at) => {
+            Some(body.pointer(at.as_str()).and_then(Json::as_u64).ok_or("the answer does not count its failures")?)
+        }
+    };
     let delivered = RowVerdict { verdict: Verdict::Delivered, reason: String::new(), remote_id: None };
     let mut verdicts = vec![delivered; rows.len()];
-    let failures =
-        results.failures.iter().filter_map(|at| body.pointer(at.as_str()).and_then(Json::as_array)).flatten();
-    for item in failures {
+    let mut failed = vec![false; rows.len()];
+    let items = |at: &Pointer| body.pointer(at.as_str()).and_then(Json::as_array).into_iter().flatten();
+    let failures = results.failures.iter().flat_map(items).map(|item| (item, None));
+    let absent = results.absent.iter().flat_map(items).map(|item| (item, Some(Verdict::Absent)));
+    for (item, verdict_of_all) in failures.chain(absent) {
         let key = results.key.as_ref().map_or(Some(item), |at| item.pointer(at.as_str()));
         let key = key.and_then(text).ok_or("a failure names no record")?.to_lowercase();
         let code = results.code.as_ref().and_then(|at| item.pointer(at.as_str()));
+        let verdict_of_this =
+            verdict_of_all.or_else(|| code.and_then(|c| results.means.of(c))).unwrap_or(results.otherwise);
         let mut known = false;
         for (position, (row, verdict)) in rows.iter().zip(&mut verdicts).enumerate() {
             if names(&results.matches, &key, position, row) {
                 known = true;
-                verdict.verdict = code.and_then(|c| results.means.of(c)).unwrap_or(results.otherwise);
+                if let Some(failed) = failed.get_mut(position) {
+                    *failed = true;
+                }
+                verdict.verdict = verdict_of_this;
                 verdict.reason = shown(code.and_then(text), row);
             }
         }
@@ -204,7 +234,11 @@ fn by_key(results: &ResultsByKey, body: &Json, rows: &[OutRow]) -> Result<Vec<Ro
             return Err("a failure names a record that was not sent".into());
         }
     }
-    Ok(verdicts)
+    let named = failed.into_iter().filter(|failed| *failed).count() as u64;
+    match counted {
+        Some(count) if count > named => Err(format!("{count} failures, of which {named} are named")),
+        _ => Ok(verdicts),
+    }
 }
 
 /// True if a failure's lower-case key names the row.
@@ -245,7 +279,7 @@ impl RowVerdict {
                 return None;
             }
             (Verdict::Throttled | Verdict::Retry, _) => Outcome::Retry,
-            (Verdict::Unknown, _) => Outcome::Unknown,
+            (Verdict::Unknown | Verdict::Partly, _) => Outcome::Unknown,
             (Verdict::Rejected | Verdict::Exists | Verdict::Absent, _) => Outcome::Rejected { reason: self.reason },
         };
         Some(RowOutcome { outcome, remote_id: self.remote_id })

@@ -1,14 +1,14 @@
 use std::collections::BTreeMap;
 
-use driftless_config::destination::{ListMembers, Next, Pointer, Template};
+use driftless_config::destination::{Answer, ListMembers, Next, Pointer, Shape, Template, Verdict};
 use driftless_model::Identifier;
 use minijinja::context;
-use reqwest::header::LINK;
+use reqwest::header::{CONTENT_TYPE, LINK};
 use serde_json::Value as Json;
 use url::Url;
 
 use super::{
-    classify::{text, text_at},
+    classify::{Classifier, text, text_at},
     request::{Parts, Request},
     template::{Book, Templates},
 };
@@ -21,6 +21,8 @@ use crate::{
 /// Reads the list, page by page.
 pub(super) struct Listing {
     request: Request,
+    classifier: Classifier,
+    format: Shape,
     items: Pointer,
     identifiers: BTreeMap<String, Pointer>,
     remote_id: Option<Pointer>,
@@ -31,6 +33,7 @@ impl Listing {
     pub(super) fn compile(
         book: &mut Book,
         common: &BTreeMap<String, Template>,
+        answer: &Answer,
         config: &ListMembers,
     ) -> Result<Self, BuildError> {
         let parts = Parts {
@@ -44,6 +47,8 @@ impl Listing {
         };
         Ok(Self {
             request: Request::compile(book, &parts)?,
+            classifier: Classifier::new(answer.clone(), true, true),
+            format: config.format,
             items: config.items.clone(),
             identifiers: config.identifiers.clone(),
             remote_id: config.remote_id.clone(),
@@ -81,7 +86,8 @@ impl Listing {
             request = Outgoing { url: on_host(http, url)?, ..request };
         }
         let reply = session.send(request).await?;
-        let body = answer(&reply)?;
+        let body = answer(&reply, self.format)?;
+        self.said(&reply, &body)?;
         let items = body.pointer(self.items.as_str()).and_then(Json::as_array).ok_or_else(|| Failure::Unavailable {
             reason: "the answer has no members where `list.items` says".into(),
         })?;
@@ -100,6 +106,21 @@ impl Listing {
         Ok(Page { members, next: next.filter(|next| Some(next.as_str()) != cursor) })
     }
 
+    /// Nothing, if the body says that all is well, or does not say.
+    fn said(&self, reply: &Reply, body: &Json) -> Result<(), Failure> {
+        let reason = || reason::http(reply.status, None);
+        match self.classifier.envelope(reply.status, body) {
+            None | Some(Verdict::Delivered) => Ok(()),
+            Some(Verdict::Throttled) => {
+                Err(Failure::Throttled { after: self.classifier.wait(reply, Some(body)), reason: reason() })
+            }
+            Some(Verdict::Retry | Verdict::Unknown | Verdict::Partly) => Err(Failure::Unavailable { reason: reason() }),
+            Some(Verdict::Exists | Verdict::Absent | Verdict::Rejected | Verdict::Fatal) => {
+                Err(Failure::Fatal { reason: reason() })
+            }
+        }
+    }
+
     fn member(&self, item: &Json) -> Member {
         let identifier =
             |(field, at): (&String, &Pointer)| Some(Identifier::new(field, item.pointer(at.as_str()).and_then(text)?));
@@ -110,14 +131,32 @@ impl Listing {
     }
 }
 
-/// The body of an answer to a question, or why there is none.
-fn answer(reply: &Reply) -> Result<Json, Failure> {
+/// The body of an answer to a question, or why there is none. Plain text is the array of its lines.
+fn answer(reply: &Reply, format: Shape) -> Result<Json, Failure> {
     let reason = reason::http(reply.status, None);
-    match reply.status {
-        200..=299 => reply.json().map_err(|unread| Failure::Unavailable { reason: unread.to_string() }),
-        429 => Err(Failure::Throttled { after: reply.retry_after(), reason }),
-        408 | 425 | 500 | 502..=599 => Err(Failure::Unavailable { reason }),
-        _ => Err(Failure::Fatal { reason }),
+    let unread = |reason: String| Failure::Unavailable { reason };
+    match (reply.status, format) {
+        (200..=299, Shape::Json) => reply.json().map_err(|why| unread(why.to_string())),
+        // A page for people, of a proxy or of a service that is away, would be read as members.
+        (200..=299, Shape::Lines) if is_page(reply) => Err(unread("the answer is a page, not a list".into())),
+        (200..=299, Shape::Lines) => {
+            let text = reply.text().map_err(|why| unread(why.to_string()))?;
+            Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(Json::from).collect())
+        }
+        (status, _) => Err(refusal(status, reply, reason)),
+    }
+}
+
+fn is_page(reply: &Reply) -> bool {
+    let content_type = reply.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| value.trim().to_ascii_lowercase().starts_with("text/html"))
+}
+
+fn refusal(status: u16, reply: &Reply, reason: String) -> Failure {
+    match status {
+        429 => Failure::Throttled { after: reply.retry_after(), reason },
+        408 | 425 | 500 | 502..=599 => Failure::Unavailable { reason },
+        _ => Failure::Fatal { reason },
     }
 }
 

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
-use driftless_config::destination::{Lookup, Pointer, Template, Value as Match};
+use driftless_config::destination::{Answer, Lookup, Pointer, Template, Value as Match, Verdict};
 use driftless_model::Operation;
 use minijinja::Value;
 
 use super::{
-    classify::text_at,
+    classify::{Classifier, text_at},
     request::{Parts, Request},
     template::{Book, Templates},
 };
@@ -18,6 +18,7 @@ use crate::{
 /// Asks for the remote id of one record.
 pub(super) struct Finder {
     request: Request,
+    classifier: Classifier,
     remote_id: Pointer,
     absent: Vec<Match>,
     before: Vec<Operation>,
@@ -37,6 +38,7 @@ impl Finder {
     pub(super) fn compile(
         book: &mut Book,
         common: &BTreeMap<String, Template>,
+        answer: &Answer,
         config: &Lookup,
     ) -> Result<Self, BuildError> {
         let parts = Parts {
@@ -50,6 +52,7 @@ impl Finder {
         };
         Ok(Self {
             request: Request::compile(book, &parts)?,
+            classifier: Classifier::new(answer.clone(), true, true),
             remote_id: config.remote_id.clone(),
             absent: config.absent.clone(),
             before: config.before.clone(),
@@ -82,7 +85,18 @@ impl Finder {
             200..=299 => {
                 let body =
                     reply.json().map_err(|unread| Answered::Unavailable { reason: format!("look-up: {unread}") })?;
-                Ok(text_at(&body, self.remote_id.as_str()).map_or(Found::Nothing, Found::Id))
+                match self.classifier.envelope(reply.status, &body) {
+                    None | Some(Verdict::Delivered | Verdict::Exists) => {
+                        Ok(text_at(&body, self.remote_id.as_str()).map_or(Found::Nothing, Found::Id))
+                    }
+                    Some(Verdict::Absent) => Ok(Found::Nothing),
+                    Some(Verdict::Rejected) => Ok(Found::Refused { reason }),
+                    Some(Verdict::Throttled) => {
+                        Err(Answered::Throttled { after: self.classifier.wait(&reply, Some(&body)), reason })
+                    }
+                    Some(Verdict::Retry | Verdict::Unknown | Verdict::Partly) => Err(Answered::Unavailable { reason }),
+                    Some(Verdict::Fatal) => Err(Answered::Fatal { reason }),
+                }
             }
             429 => Err(Answered::Throttled { after: reply.retry_after(), reason }),
             503 if reply.retry_after().is_some() => Err(Answered::Throttled { after: reply.retry_after(), reason }),

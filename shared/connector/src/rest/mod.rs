@@ -29,6 +29,8 @@ pub(crate) struct Rest {
     templates: Templates,
     list: String,
     timeout: Duration,
+    /// The most bytes of an answer that lists members.
+    list_bytes: usize,
     add: Option<Way>,
     /// Absent where updates go out as adds.
     update: Option<Way>,
@@ -42,6 +44,8 @@ struct Way {
     request: Request,
     classifier: Classifier,
     size: Size,
+    /// The second request for the records with which the first one went through.
+    then: Option<Box<Way>>,
 }
 
 pub(crate) fn capabilities(config: &RestDestination) -> Capabilities {
@@ -75,20 +79,36 @@ impl Rest {
         let add = Way::compile(&mut book, "add", config, config.add.as_ref())?;
         let update = Way::compile(&mut book, "update", config, config.update.as_ref())?;
         let remove = Way::compile(&mut book, "remove", config, config.remove.as_ref())?;
-        let finder = config.lookup.as_ref().map(|l| Finder::compile(&mut book, &config.headers, l)).transpose()?;
-        let listing = config.list.as_ref().map(|l| Listing::compile(&mut book, &config.headers, l)).transpose()?;
+        let finder = config
+            .lookup
+            .as_ref()
+            .map(|l| Finder::compile(&mut book, &config.headers, &config.answer, l))
+            .transpose()?;
+        let listing = config
+            .list
+            .as_ref()
+            .map(|l| Listing::compile(&mut book, &config.headers, &config.answer, l))
+            .transpose()?;
+        let most = config.list.as_ref().and_then(|list| usize::try_from(list.max_bytes?.get()).ok());
         Ok(Self {
             capabilities: capabilities(config),
             http: Http::new(&config.base_url, &config.auth, secrets, policy)?,
             templates: book.finish(),
             list: list.to_owned(),
             timeout: config.timeout.into(),
+            list_bytes: most.unwrap_or(policy.max_answer_bytes),
             add,
             update,
             remove,
             finder,
             listing,
         })
+    }
+
+    /// The same, of which it is known which normalisation its identifiers want.
+    pub(crate) fn wanting(mut self, normalisation: &'static [(&'static str, &'static str)]) -> Self {
+        self.capabilities.normalisation = normalisation;
+        self
     }
 
     fn way(&self, operation: Operation) -> Option<&Way> {
@@ -117,7 +137,15 @@ impl Way {
         config: &RestDestination,
         operation: Option<&RestOperation>,
     ) -> Result<Option<Self>, BuildError> {
-        let Some(operation) = operation else { return Ok(None) };
+        operation.map(|operation| Self::compile_one(book, key, config, operation)).transpose()
+    }
+
+    fn compile_one(
+        book: &mut Book,
+        key: &str,
+        config: &RestDestination,
+        operation: &RestOperation,
+    ) -> Result<Self, BuildError> {
         let size = config.batch_of(operation);
         let parts = Parts {
             key,
@@ -129,6 +157,9 @@ impl Way {
             body: operation.body.as_ref(),
         };
         let classifier = Classifier::new(config.answer_of(operation), size.records.get() == 1, config.all_or_nothing);
-        Ok(Some(Self { request: Request::compile(book, &parts)?, classifier, size }))
+        let request = Request::compile(book, &parts)?;
+        let step = operation.then.as_ref().map(|step| step.operation());
+        let then = step.map(|step| Self::compile_one(book, &format!("{key}.then"), config, &step)).transpose()?;
+        Ok(Self { request, classifier, size, then: then.map(Box::new) })
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use md5::Md5;
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior,
-    value::{Object, ObjectRepr, Serde, Value},
+    value::{Object, ObjectRepr, Rest, Serde, Value},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use crate::BuildError;
@@ -66,6 +66,9 @@ impl Book {
         environment.add_global("omit", Value::from_object(Omit));
         environment.add_filter("md5", |text: String| hex::encode(Md5::digest(text)));
         environment.add_filter("sha256", |text: String| hex::encode(Sha256::digest(text)));
+        environment.add_filter("digest", digest);
+        environment.add_filter("merge", merge);
+        environment.add_filter("without", without);
         Self { environment, pages: 0 }
     }
 
@@ -156,6 +159,40 @@ pub(super) fn value(of: impl serde::Serialize) -> Value {
     Value::from(Serde(of))
 }
 
+/// What `digest` says of anything else. Told apart from other invalid operations by this very text.
+const NO_DIGEST: &str = "a value that is not a hash: the mapping must hash it";
+
+/// A SHA-256 or SHA-512 in hex, as it is. Anything else is refused: a destination that wants hashes must not get who they are of.
+fn digest(text: String) -> Result<String, Error> {
+    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if matches!(text.len(), 64 | 128) && text.bytes().all(hex) {
+        Ok(text)
+    } else {
+        Err(Error::new(ErrorKind::InvalidOperation, NO_DIGEST))
+    }
+}
+
+/// Both maps as one; where both have a key, the second's value.
+fn merge(first: Value, second: Value) -> Result<Value, Error> {
+    let mut map = as_map(&first)?;
+    map.extend(as_map(&second)?);
+    Ok(value(map))
+}
+
+/// The map without some of its keys.
+fn without(map: Value, names: Rest<String>) -> Result<Value, Error> {
+    let mut map = as_map(&map)?;
+    map.retain(|key, _| !names.contains(key));
+    Ok(value(map))
+}
+
+fn as_map(of: &Value) -> Result<Map<String, Json>, Error> {
+    match serde_json::to_value(of) {
+        Ok(Json::Object(map)) => Ok(map),
+        _ => Err(Error::new(ErrorKind::InvalidOperation, "not a map")),
+    }
+}
+
 fn fault(page: &Page, what: &'static str) -> Fault {
     let key = match page {
         Page::Fixed(_) => "",
@@ -171,6 +208,7 @@ fn rule(error: &Error) -> &'static str {
         ErrorKind::UndefinedError => "a name that does not exist",
         ErrorKind::UnknownFilter => "an unknown filter",
         ErrorKind::UnknownFunction | ErrorKind::UnknownMethod => "an unknown function",
+        ErrorKind::InvalidOperation if error.detail() == Some(NO_DIGEST) => NO_DIGEST,
         ErrorKind::InvalidOperation => "an operation that the value does not allow",
         ErrorKind::BadEscape => "an empty value, or one of dots only, in a path",
         _ => "cannot be rendered",
@@ -265,6 +303,24 @@ mod tests {
         assert_eq!(render("{{ record.fields.phone }}", &context), missing);
         assert_eq!(render("tel:{{ record.fields.phone }}", &context), missing);
         assert_eq!(render("{{ record.fields.phone | default(omit) }}", &context), Ok(None));
+    }
+
+    #[test]
+    fn maps_are_merged_and_cut_and_keys_may_be_names() {
+        let context = json!({ "list": "news", "fields": { "email": "m@x.y", "city": "Ulm" } });
+        let rendered = render("{{ fields | without('email') | merge({'id': 7, list: true}) }}", &context);
+        assert_eq!(rendered, Ok(Some(json!({ "city": "Ulm", "id": 7, "news": true }))));
+        let chosen = |context: &Json| render("{{ {'id': email | digest} if email else {} }}", context);
+        assert_eq!(chosen(&json!({})), Ok(Some(json!({}))));
+        assert_eq!(chosen(&json!({ "email": "a".repeat(64) })), Ok(Some(json!({ "id": "a".repeat(64) }))));
+    }
+
+    #[test]
+    fn who_is_behind_a_hash_is_not_sent_where_a_hash_is_wanted() {
+        for text in ["mary@example.com".to_owned(), "A".repeat(64), "a".repeat(63), String::new()] {
+            let fault = render("{{ email | digest }}", &json!({ "email": text })).expect_err("not a digest");
+            assert_eq!(fault.what, NO_DIGEST);
+        }
     }
 
     #[test]

@@ -27,7 +27,17 @@ impl Connector for Scim {
     async fn send(&self, batch: &Batch<'_>) -> Answer {
         let session = Session::new(&self.http, batch.gate, batch.timeout);
         let mut outcomes = Outcomes::new(batch.rows.len());
-        let rest = self.deliver(&session, batch, &mut outcomes).await.err();
+        let mut touched = Vec::new();
+        let rest = self.deliver(&session, batch, &mut outcomes, &mut touched).await.err();
+        if !matches!(rest, None | Some(Answered::BatchRejected { .. })) {
+            // Their user was changed before the trouble came, so nothing may be said of them that means "not applied": the same
+            // user may be in the group on behalf of another record, whose values are acknowledged.
+            for row in touched {
+                if outcomes.is_open(row) {
+                    outcomes.set(row, Outcome::Unknown);
+                }
+            }
+        }
         Answer { is: outcomes.answer(rest), requests: session.requests() }
     }
 
@@ -129,9 +139,15 @@ impl Connector for Scim {
 
 impl Scim {
     /// An error is about every row without outcome.
-    async fn deliver(&self, session: &Session<'_>, batch: &Batch<'_>, outcomes: &mut Outcomes) -> Result<(), Answered> {
+    async fn deliver(
+        &self,
+        session: &Session<'_>,
+        batch: &Batch<'_>,
+        outcomes: &mut Outcomes,
+        touched: &mut Vec<usize>,
+    ) -> Result<(), Answered> {
         match (batch.operation, self.config.mode) {
-            (Operation::Remove, ScimMode::User) => self.end_users(session, batch.rows, outcomes).await,
+            (Operation::Remove, ScimMode::User) => self.end_users(session, batch.rows, outcomes, touched).await,
             (Operation::Remove, ScimMode::Group) => {
                 let users = self.find_users(session, batch.rows, outcomes).await?;
                 let ids: Vec<String> = users.iter().map(|(_, id)| id.clone()).collect();
@@ -142,7 +158,7 @@ impl Scim {
                 Ok(())
             }
             (operation, mode) => {
-                let present = self.ensure_users(session, operation, batch.rows, outcomes).await?;
+                let present = self.ensure_users(session, operation, batch.rows, outcomes, touched).await?;
                 if mode == ScimMode::Group {
                     // Who is updated is a member already, unless the user had to be made anew.
                     let joins = present.iter().filter(|user| user.created || operation == Operation::Add);

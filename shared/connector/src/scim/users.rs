@@ -1,5 +1,7 @@
 //! The users behind the rows: created, found, changed, deactivated, deleted.
 
+use std::collections::BTreeSet;
+
 use driftless_config::destination::{OnRemove, ScimMode};
 use driftless_model::{Operation, Outcome, RowOutcome};
 use reqwest::Method;
@@ -35,6 +37,12 @@ enum Changed {
     Other(Outcome),
 }
 
+impl Changed {
+    const fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
+}
+
 /// A row's user, there and up to date.
 pub(super) struct Present {
     pub(super) row: usize,
@@ -44,13 +52,15 @@ pub(super) struct Present {
 }
 
 impl Scim {
-    /// Sees to it that every row's user exists and has the row's values. Rows for which that cannot be get an outcome.
+    /// Sees to it that every row's user exists and has the row's values. Rows for which that cannot be get an outcome. `touched`
+    /// gets the rows whose user was there and was changed, also where trouble comes afterwards.
     pub(super) async fn ensure_users(
         &self,
         session: &Session<'_>,
         operation: Operation,
         rows: &[OutRow],
         outcomes: &mut Outcomes,
+        touched: &mut Vec<usize>,
     ) -> Result<Vec<Present>, Answered> {
         let mut present = Vec::new();
         let mut known: Vec<(usize, String)> = Vec::new();
@@ -67,7 +77,7 @@ impl Scim {
                 },
             }
         }
-        for row in self.give_values(session, rows, known, outcomes, &mut present).await? {
+        for row in self.give_values(session, rows, known, outcomes, &mut present, touched).await? {
             missing.push(row);
         }
         if !self.config.users.create {
@@ -75,7 +85,7 @@ impl Scim {
             return Ok(present);
         }
         let mut adopted = Vec::new();
-        for (row, changed) in self.change(session, self.creations(rows, &missing)).await? {
+        for (row, changed) in self.change(session, self.creations(rows, &missing), touched).await? {
             match changed {
                 Changed::Done(id) => present.push(Present { row, id, created: true }),
                 Changed::Exists => match self.look_up(session, &rows[row], row, outcomes).await? {
@@ -89,7 +99,7 @@ impl Scim {
             }
         }
         // Somebody deleted them between two requests: next time.
-        for row in self.give_values(session, rows, adopted, outcomes, &mut present).await? {
+        for row in self.give_values(session, rows, adopted, outcomes, &mut present, touched).await? {
             outcomes.set(row, Outcome::Retry);
         }
         Ok(present)
@@ -101,6 +111,7 @@ impl Scim {
         session: &Session<'_>,
         rows: &[OutRow],
         outcomes: &mut Outcomes,
+        touched: &mut Vec<usize>,
     ) -> Result<(), Answered> {
         let mut changes = Vec::new();
         for (row, id) in self.find_users(session, rows, outcomes).await? {
@@ -112,7 +123,7 @@ impl Scim {
                 }
             });
         }
-        for (row, changed) in self.change(session, changes).await? {
+        for (row, changed) in self.change(session, changes, touched).await? {
             outcomes.set(
                 row,
                 match changed {
@@ -184,6 +195,7 @@ impl Scim {
         users: Vec<(usize, String)>,
         outcomes: &mut Outcomes,
         present: &mut Vec<Present>,
+        touched: &mut Vec<usize>,
     ) -> Result<Vec<usize>, Answered> {
         let mut changes = Vec::new();
         for (row, id) in users {
@@ -199,7 +211,7 @@ impl Scim {
             }
         }
         let mut absent = Vec::new();
-        for (row, changed) in self.change(session, changes).await? {
+        for (row, changed) in self.change(session, changes, touched).await? {
             match changed {
                 Changed::Done(id) => present.push(Present { row, id, created: false }),
                 Changed::Absent => absent.push(row),
@@ -211,7 +223,12 @@ impl Scim {
     }
 
     /// Applies changes: in bulk where the service offers it, else one by one.
-    async fn change(&self, session: &Session<'_>, changes: Vec<Change>) -> Result<Vec<(usize, Changed)>, Answered> {
+    async fn change(
+        &self,
+        session: &Session<'_>,
+        changes: Vec<Change>,
+        touched: &mut Vec<usize>,
+    ) -> Result<Vec<(usize, Changed)>, Answered> {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
@@ -220,12 +237,22 @@ impl Scim {
         match limits {
             Some(limits) if changes.len() > 1 => {
                 for chunk in chunks(changes, limits) {
-                    results.extend(self.change_in_bulk(session, chunk).await?);
+                    let known: BTreeSet<usize> =
+                        chunk.iter().filter(|(change, _)| change.id.is_some()).map(|(change, _)| change.row).collect();
+                    let changed = self.change_in_bulk(session, chunk).await?;
+                    let done = changed.iter().filter(|(row, changed)| changed.is_done() && known.contains(row));
+                    touched.extend(done.map(|(row, _)| *row));
+                    results.extend(changed);
                 }
             }
             _ => {
                 for change in changes {
-                    results.push(self.change_one(session, change).await?);
+                    let known = change.id.is_some();
+                    let (row, changed) = self.change_one(session, change).await?;
+                    if known && changed.is_done() {
+                        touched.push(row);
+                    }
+                    results.push((row, changed));
                 }
             }
         }

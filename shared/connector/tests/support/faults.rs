@@ -47,7 +47,8 @@ pub struct Dialect {
     pub unavailable: fn() -> Does,
     pub login_expired: fn() -> Does,
     pub login_gone: fn() -> Does,
-    pub list_gone: fn() -> Does,
+    /// `None`: a request of this kind does not tell a list that is gone.
+    pub list_gone: fn(&Got) -> Option<Does>,
 }
 
 impl Default for Dialect {
@@ -65,7 +66,7 @@ impl Default for Dialect {
             unavailable: || Does::status(503),
             login_expired: || Does::status(401),
             login_gone: || Does::status(403),
-            list_gone: || Does::status(404),
+            list_gone: |_| Some(Does::status(404)),
         }
     }
 }
@@ -104,13 +105,13 @@ impl Faults {
     }
 
     /// What a request that changes nothing meets: only what lasts.
-    pub fn on_read(&self, dialect: &Dialect) -> Option<Does> {
+    pub fn on_read(&self, dialect: &Dialect, got: &Got) -> Option<Does> {
         let state = self.0.lock().unwrap();
-        refusal(dialect, state.lasting.as_ref()?)
+        refusal(dialect, got, state.lasting.as_ref()?)
     }
 
     /// What a data request meets. `apply` does what the request asks for, but for the records that it finds bad, and answers.
-    pub fn on_change(&self, dialect: &Dialect, _: &Got, apply: impl FnOnce(&Bad) -> Does) -> Does {
+    pub fn on_change(&self, dialect: &Dialect, got: &Got, apply: impl FnOnce(&Bad) -> Does) -> Does {
         let (fault, bad) = {
             let mut state = self.0.lock().unwrap();
             let fault = state.lasting.clone().or_else(|| state.once.take()).or_else(|| state.storm.as_mut()?.next());
@@ -118,7 +119,7 @@ impl Faults {
             (fault, state.bad.clone())
         };
         let Some(fault) = fault else { return apply(&bad) };
-        if let Some(refused) = refusal(dialect, &fault) {
+        if let Some(refused) = refusal(dialect, got, &fault) {
             return refused;
         }
         let answer = apply(&bad);
@@ -126,7 +127,7 @@ impl Faults {
             Fault::LoseAnswer => Does::Cuts,
             Fault::CutAnswer => answer.cut(),
             Fault::Slow => Does::Waits,
-            Fault::Endless => Does::GoesOnForEver,
+            Fault::Endless => answer.endless(),
             Fault::WrongType => answer.typed("text/html; charset=utf-8"),
             Fault::Miscounted => answer.shortened(),
             _ => answer,
@@ -141,7 +142,7 @@ impl Storm {
 }
 
 /// The answer of a request that is not applied; `None` if the fault lets it be applied.
-fn refusal(dialect: &Dialect, fault: &Fault) -> Option<Does> {
+fn refusal(dialect: &Dialect, got: &Got, fault: &Fault) -> Option<Does> {
     Some(match fault {
         Fault::Throttle(after) => (dialect.throttled)(*after),
         Fault::ServerError => (dialect.server_error)(),
@@ -153,7 +154,7 @@ fn refusal(dialect: &Dialect, fault: &Fault) -> Option<Does> {
         }
         Fault::LoginExpired => (dialect.login_expired)(),
         Fault::LoginGone => (dialect.login_gone)(),
-        Fault::ListGone => (dialect.list_gone)(),
+        Fault::ListGone => return (dialect.list_gone)(got),
         _ => return None,
     })
 }

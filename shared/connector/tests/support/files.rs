@@ -72,7 +72,9 @@ impl MemoryBucket {
 
     #[cfg(feature = "conformance")]
     fn refused(&self) -> bool {
-        self.faults.as_ref().is_some_and(|faults| faults.on_read(&super::faults::Dialect::default()).is_some())
+        use super::{Got, faults::Dialect};
+        let got = Got { method: "GET".into(), target: "/".into(), headers: BTreeMap::new(), body: Vec::new() };
+        self.faults.as_ref().is_some_and(|faults| faults.on_read(&Dialect::default(), &got).is_some())
     }
 
     #[cfg(not(feature = "conformance"))]

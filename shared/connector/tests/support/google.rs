@@ -64,7 +64,7 @@ pub fn dialect() -> Dialect {
         unavailable: || error(503, "UNAVAILABLE", &json!([])),
         login_expired: || error(401, "UNAUTHENTICATED", &json!([])),
         login_gone: || error(403, "PERMISSION_DENIED", &json!([info("PERMISSION_DENIED")])),
-        list_gone: || error(400, "INVALID_ARGUMENT", &json!([info("INVALID_USER_LIST_ID")])),
+        list_gone: |_| Some(error(400, "INVALID_ARGUMENT", &json!([info("INVALID_USER_LIST_ID")]))),
     }
 }
 
@@ -93,7 +93,7 @@ impl UserList {
                 self.list.faults.on_change(&dialect(), got, |_| self.remove_all(&got.json()))
             }
             ("GET", "/v1/requestStatus:retrieve") => {
-                self.list.faults.on_read(&dialect()).unwrap_or_else(|| self.status(got))
+                self.list.faults.on_read(&dialect(), got).unwrap_or_else(|| self.status(got))
             }
             ("GET", path) if path == lists => {
                 let state = self.state.lock().unwrap();
@@ -117,8 +117,8 @@ impl UserList {
 
     fn members(&self, body: &Value, remove: bool, bad: &Bad) -> Does {
         let members = body["audienceMembers"].as_array().cloned().unwrap_or_default();
-        let refused: Vec<usize> =
-            (0..members.len()).filter(|&i| names(&members[i]).iter().any(|n| bad.has(n))).collect();
+        let is_bad = |member: &Value| !remove && names(member).iter().any(|name| bad.has(name));
+        let refused: Vec<usize> = (0..members.len()).filter(|&i| is_bad(&members[i])).collect();
         let mut state = self.state.lock().unwrap();
         if members.is_empty() || members.len() > 10_000 {
             return error(400, "INVALID_ARGUMENT", &json!([info("TOO_MANY_AUDIENCE_MEMBERS")]));

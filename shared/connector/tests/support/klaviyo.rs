@@ -57,7 +57,7 @@ pub fn dialect() -> Dialect {
         unavailable: || error(503, "service_unavailable"),
         login_expired: || error(401, "not_authenticated"),
         login_gone: || error(403, "permission_denied"),
-        list_gone: || error(404, "not_found"),
+        list_gone: |_| Some(error(404, "not_found")),
     }
 }
 
@@ -85,7 +85,7 @@ impl Account {
             return error(400, "invalid");
         }
         let path: Vec<&str> = got.path().trim_matches('/').split('/').collect();
-        let read = || self.list.faults.on_read(&dialect());
+        let read = || self.list.faults.on_read(&dialect(), got);
         match (got.method.as_str(), path.as_slice()) {
             ("POST", ["api", "profile-bulk-import-jobs"]) => {
                 self.list.faults.on_change(&dialect(), got, |bad| self.import(&got.json(), bad))

@@ -54,7 +54,7 @@ pub fn dialect() -> Dialect {
         unavailable: || Does::status(503),
         login_expired: || error(401, 190, 463),
         login_gone: || error(400, 190, 0),
-        list_gone: || error(400, 100, 33),
+        list_gone: |_| Some(error(400, 100, 33)),
     }
 }
 
@@ -98,7 +98,7 @@ impl Audience {
                 let data: Vec<Value> = known.then(|| json!({ "session_id": wanted.to_string() })).into_iter().collect();
                 Does::json(200, &json!({ "data": data }))
             }
-            ("GET", ["v25.0", "77"]) => self.list.faults.on_read(&dialect()).unwrap_or_else(|| {
+            ("GET", ["v25.0", "77"]) => self.list.faults.on_read(&dialect(), got).unwrap_or_else(|| {
                 let status = json!({ "code": 200, "description": "Normal" });
                 Does::json(200, &json!({ "id": "77", "subtype": "CUSTOM", "operation_status": status }))
             }),

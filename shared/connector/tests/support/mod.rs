@@ -14,6 +14,8 @@ pub mod meta;
 #[cfg(feature = "conformance")]
 pub mod random;
 #[cfg(feature = "conformance")]
+pub mod recipes;
+#[cfg(feature = "conformance")]
 pub mod simulation;
 #[cfg(feature = "conformance")]
 pub mod vendor;
@@ -67,8 +69,8 @@ pub enum Does {
     Answers(u16, Vec<(&'static str, String)>, Vec<u8>),
     /// Closes the connection without a byte.
     Cuts,
-    /// Sends a status, and a body without end.
-    GoesOnForEver,
+    /// Sends this status, and a body without end.
+    GoesOnForEver(u16),
     /// Sends this status and half of the body it announced.
     CutsTheBody(u16),
     /// Says nothing and keeps the connection.
@@ -92,6 +94,13 @@ impl Does {
     pub fn cut(self) -> Self {
         match self {
             Self::Answers(status, ..) => Self::CutsTheBody(status),
+            other => other,
+        }
+    }
+    /// The same status, and a body without end.
+    pub fn endless(self) -> Self {
+        match self {
+            Self::Answers(status, ..) => Self::GoesOnForEver(status),
             other => other,
         }
     }
@@ -170,8 +179,9 @@ async fn serve(
     match handler(&got, number) {
         Does::Cuts => {}
         Does::Waits => tokio::time::sleep(Duration::from_mins(1)).await,
-        Does::GoesOnForEver => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await.ok()?;
+        Does::GoesOnForEver(status) => {
+            let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.ok()?;
             while stream.write_all(&[b'x'; 8192]).await.is_ok() {}
         }
         Does::CutsTheBody(status) => cut_the_body(&mut stream, status).await?,

@@ -71,8 +71,6 @@ impl DynamoDeltalog {
             }
         };
         Ok(match written {
-            // Ours: the client sent it twice, after an answer that was lost.
-            Write::Refused(Some(there)) if decode(&there)? == *to => Swap::Done,
             Write::Refused(_) => Swap::Lost,
             Write::Done(_) => Swap::Done,
         })

@@ -133,6 +133,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_job_about_ten_thousand_rows_takes_little_space_and_reads_back() {
+        let jobs = vec![InFlight {
+            job: RemoteJob::new("request-1").unwrap(),
+            rows: (0..10_000).filter(|row| *row != 77).collect(),
+            since: Millis(1),
+            until: Millis(9),
+            poll_at: Millis(5),
+            polls: 3,
+        }];
+        let value = jobs_value(&jobs).unwrap();
+        assert!(value.as_s().unwrap().len() < 120);
+        let item = Attributes::from([("jobs".to_owned(), value)]);
+        assert_eq!(read_jobs(Reader::new(&item, "a call"), "jobs").unwrap(), jobs);
+        assert_eq!(read_jobs(Reader::new(&Attributes::new(), "a call"), "jobs").unwrap(), []);
+    }
+
+    #[test]
     fn ten_thousand_rejected_rows_take_little_space_and_read_back() {
         let rejected = RowOutcome::from(Outcome::Rejected { reason: "bad_email".into() });
         let named = RowOutcome { outcome: Outcome::Delivered, remote_id: Some("r1".into()) };

@@ -25,6 +25,7 @@ fn verdicts(read: Read) -> Vec<Verdict> {
     match read {
         Read::Rows(rows) => rows.into_iter().map(|row| row.verdict).collect(),
         Read::Whole(answered) => panic!("about the whole request: {answered:?}"),
+        Read::Partly => panic!("about some rows"),
     }
 }
 
@@ -32,6 +33,7 @@ fn whole(read: Read) -> Answered {
     match read {
         Read::Whole(answered) => answered,
         Read::Rows(rows) => panic!("about rows: {rows:?}"),
+        Read::Partly => panic!("about some rows"),
     }
 }
 
@@ -180,4 +182,36 @@ fn failures_are_found_by_what_they_name() {
 fn a_refusal_is_everybodys_where_requests_are_not_all_or_nothing() {
     let classifier = Classifier::new(Answer::default(), false, false);
     assert_eq!(verdicts(classifier.read(Operation::Add, &reply(422, ""), &rows(3))), [Verdict::Rejected; 3]);
+}
+
+#[test]
+fn a_count_of_failures_that_are_not_named_makes_every_row_unknown() {
+    let by_key = answer(
+        "results: {by_key: {failures: [/bad, /worse], absent: [/gone], count: /failed, matches: {identifier: email}}}",
+    );
+    let classifier = Classifier::new(by_key, false, true);
+    let read = |body: &str| classifier.read(Operation::Remove, &reply(200, body), &rows(3));
+    let named = r#"{"bad": ["p0@example.com"], "worse": ["P0@example.com"], "gone": ["p1@example.com"], "failed": 2}"#;
+    assert_eq!(verdicts(read(named)), [Verdict::Rejected, Verdict::Absent, Verdict::Delivered]);
+    for body in [r#"{"bad": ["p0@example.com"], "failed": 2}"#, r#"{"bad": []}"#] {
+        assert!(matches!(whole(read(body)), Answered::NoAnswer { .. }), "{body}");
+    }
+}
+
+#[test]
+fn a_success_in_part_is_cut_in_half_until_a_record_is_alone() {
+    let partly = answer("codes: [{at: /code, means: {delivered: [0], partly: [20001]}, otherwise: rejected}]");
+    let classifier = Classifier::new(partly, false, true);
+    let read = |count| classifier.read(Operation::Add, &reply(200, r#"{"code": 20001}"#), &rows(count));
+    assert!(matches!(read(2), Read::Partly));
+    assert!(matches!(whole(read(1)), Answered::BatchRejected { .. }));
+}
+
+#[test]
+fn an_envelope_of_a_question_is_read_where_it_says_something() {
+    let codes = answer("codes: [{at: /code, means: {delivered: [0], fatal: [401]}, otherwise: unknown}]");
+    let classifier = Classifier::new(codes, true, true);
+    assert_eq!(classifier.envelope(200, &serde_json::json!({ "code": 401 })), Some(Verdict::Fatal));
+    assert_eq!(classifier.envelope(200, &serde_json::json!({ "code": 7 })), Some(Verdict::Unknown));
+    assert_eq!(classifier.envelope(200, &serde_json::json!({ "members": [] })), None);
 }

@@ -8,6 +8,7 @@ use reqwest::Method;
 use super::{
     Scim,
     service::Call,
+    users::Present,
     wire::{Listed, Resource},
 };
 use crate::{
@@ -159,18 +160,43 @@ impl Scim {
             }
             (operation, mode) => {
                 let present = self.ensure_users(session, operation, batch.rows, outcomes, touched).await?;
-                if mode == ScimMode::Group {
-                    // Who is updated is a member already, unless the user had to be made anew.
-                    let joins = present.iter().filter(|user| user.created || operation == Operation::Add);
-                    let ids: Vec<String> = joins.map(|user| user.id.clone()).collect();
-                    self.add_members(session, &ids).await?;
-                }
-                for (row, outcome) in present.into_iter().map(super::users::Present::delivered) {
+                // Who is updated is a member already, unless the user had to be made anew.
+                let joins = |user: &Present| mode == ScimMode::Group && (user.created || operation == Operation::Add);
+                let (joining, there): (Vec<_>, Vec<_>) = present.into_iter().partition(joins);
+                for (row, outcome) in there.into_iter().map(Present::delivered) {
                     outcomes.set(row, outcome);
                 }
-                Ok(())
+                self.join(session, joining, outcomes).await
             }
         }
+    }
+
+    /// Makes users members. A request that is refused as a whole is halved here and not by the stack: their values are changed
+    /// already, so it would be wrong to say that nothing was applied. One who is refused alone is rejected.
+    async fn join(
+        &self,
+        session: &Session<'_>,
+        joining: Vec<Present>,
+        outcomes: &mut Outcomes,
+    ) -> Result<(), Answered> {
+        let mut parts = vec![joining];
+        while let Some(mut part) = parts.pop() {
+            let ids: Vec<String> = part.iter().map(|user| user.id.clone()).collect();
+            match (self.add_members(session, &ids).await, part.as_slice()) {
+                (Err(Answered::BatchRejected { reason }), [user]) => outcomes.reject(user.row, reason),
+                (Err(Answered::BatchRejected { .. }), _) => {
+                    parts.push(part.split_off(part.len().div_ceil(2)));
+                    parts.push(part);
+                }
+                (Err(other), _) => return Err(other),
+                (Ok(()), _) => {
+                    for (row, outcome) in part.into_iter().map(Present::delivered) {
+                        outcomes.set(row, outcome);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A page of all users, from an index that counts from 1.

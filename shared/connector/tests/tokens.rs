@@ -55,7 +55,7 @@ struct Account {
 impl Account {
     async fn start(rotates: bool) -> Self {
         let good = BTreeSet::from(["seed".to_owned(), "seed-2".to_owned()]);
-        let issued = Arc::new(Mutex::new(Issued { rotates, good, ..Issued::default() }));
+        let issued = Arc::new(Mutex::new(Issued { good, rotates, ..Issued::default() }));
         let state = Arc::clone(&issued);
         let server = Server::start(move |got: &Got, _| {
             let mut issued = state.lock().unwrap();

@@ -166,7 +166,7 @@ impl Ports {
         let Some((destination, capabilities)) = self.capabilities(&sync).await? else { return Ok(Verdict::Done) };
         let capabilities = Capabilities { job_timeout: JOB_TIMEOUT, ..capabilities };
         let sleep = Arc::new(Virtual(Arc::clone(&self.clock)));
-        let rate = capabilities.rate.clone();
+        let rate = capabilities.rate;
         let pacer = SharedBudget::new(Arc::clone(&self.log), self.clock(), sleep, destination.destination, rate);
         let delivery = Delivery {
             log: Arc::clone(&self.log),

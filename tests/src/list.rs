@@ -44,6 +44,7 @@ pub struct Remote {
 }
 
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools)] // manners, each of which it has or has not
 struct State {
     /// What each identifier carries, by list.
     members: BTreeMap<SyncId, BTreeMap<Identifier, String>>,
@@ -79,7 +80,7 @@ struct Replacing {
 /// For how long a job may be worked on; its time-out is longer.
 const JOB_MS: [i64; 6] = [0, 3_000, 12_000, 70_000, 400_000, 1_500_000];
 /// How long we wait for a job.
-pub(crate) const JOB_TIMEOUT: Duration = Duration::from_secs(3_000);
+pub(crate) const JOB_TIMEOUT: Duration = Duration::from_mins(50);
 
 /// One request, as it travels.
 #[derive(Clone)]

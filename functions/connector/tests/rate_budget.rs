@@ -4,6 +4,7 @@
 //! there decides what can be promised: what was sent evenly arrives unevenly by as much, and the destination counts arrivals.
 //! `NEAR` is a way of 5 to 40 ms, with timers late by up to 2 ms: the rest is the destination's own work. `FAR` is a way of up to all of
 //! the answer's time but 5 ms.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a test that tells what it measured
 
 use core::num::NonZeroU32;
 use core::time::Duration;
@@ -369,7 +370,7 @@ fn a_longer_window_is_kept_too() {
         let minute = Duration::from_mins(1);
         let scene = Scene { requests: 150, span: minute, counts, way: NEAR, lanes: 2, windows: 10, seed: 3 };
         let seen = run(&scene, &[(10, Duration::from_secs(1))]);
-        assert_eq!(seen.throttled, 0.0, "{counts:?}: {seen:?}");
+        assert!(seen.throttled <= 0.0, "{counts:?}: {seen:?}");
         assert!(seen.taken_per_window >= 0.90, "{counts:?}: {seen:?}");
     }
 }

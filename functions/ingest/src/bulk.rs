@@ -19,19 +19,13 @@ use crate::guards;
 use crate::take_up::{Candidate, Ingest, Taken};
 
 /// When a version is a bulk version, and how its file is made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Bulk {
     /// See [`BulkThreshold`].
     pub threshold: BulkThreshold,
     /// Records whose keys and identifiers are in memory at a time; `None`: as many as DL-9 leaves room for. The snapshot is not in
     /// key-hash order, so it is read once for every so many records.
     pub records_at_once: Option<usize>,
-}
-
-impl Default for Bulk {
-    fn default() -> Self {
-        Self { threshold: BulkThreshold::default(), records_at_once: None }
-    }
 }
 
 /// Of the 40 bytes a record that DL-9 allows the digests take 28, and of the rest this much is for buffers.

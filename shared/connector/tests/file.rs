@@ -270,7 +270,11 @@ async fn a_file_that_is_not_what_its_manifest_says_is_not_read() {
     let bucket = MemoryBucket::default();
     let connector = open(&bucket, "news", LINES);
     deliver(&*connector, Operation::Add, &people(0..2)).await;
-    let data = bucket.files().into_keys().find(|key| key.ends_with(".jsonl")).unwrap();
+    let data = bucket
+        .files()
+        .into_keys()
+        .find(|key| std::path::Path::new(key).extension().is_some_and(|e| e == "jsonl"))
+        .unwrap();
     bucket.remove(&data);
     let failure = connector.list(None).await.unwrap_err();
     assert!(failure.to_string().contains("not what its manifest says"), "{failure}");
@@ -291,7 +295,13 @@ async fn another_reader_of_csv_finds_what_was_written() {
     rows[0].1.fields.insert("first_name".into(), json!("Zoë \"Z\", the\nfirst"));
     rows[1].1.fields.insert("first_name".into(), json!("=1+1"));
     deliver(&*open(&bucket, "news", CSV), Operation::Add, &rows).await;
-    let csv = bucket.files().into_iter().find(|(key, _)| key.ends_with(".csv")).unwrap().1.0;
+    let csv = bucket
+        .files()
+        .into_iter()
+        .find(|(key, _)| std::path::Path::new(key).extension().is_some_and(|e| e == "csv"))
+        .unwrap()
+        .1
+        .0;
     let mut reader = Command::new("python3")
         .args(["-c", READER])
         .stdin(Stdio::piped())
@@ -309,7 +319,13 @@ async fn another_reader_of_csv_finds_what_was_written() {
     };
     assert_eq!(read, [row(0, "Zoë \"Z\", the\nfirst"), row(1, "=1+1")]);
     assert_eq!(listed(&*open(&bucket, "news", CSV)).await, emails(0..2));
-    let manifest = bucket.files().into_iter().find(|(key, _)| key.ends_with(".json")).unwrap().1.0;
+    let manifest = bucket
+        .files()
+        .into_iter()
+        .find(|(key, _)| std::path::Path::new(key).extension().is_some_and(|e| e == "json"))
+        .unwrap()
+        .1
+        .0;
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     assert_eq!(manifest["schema"]["columns"], json!(["operation", "key", "email", "first_name"]));
     assert_eq!(manifest["schema"]["identifiers"], json!(["email"]));

@@ -155,8 +155,9 @@ pub(crate) fn plain_e164(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    #[allow(clippy::unnecessary_wraps)] // as the recipe has it
     fn region(text: &str) -> Option<Region> {
-        Some(text.parse().unwrap())
+        Some(text.parse().expect("a region"))
     }
 
     #[test]

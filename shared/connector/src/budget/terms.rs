@@ -91,7 +91,7 @@ impl Terms {
             return;
         }
         let pace = self.pace(plan, now);
-        let slower = if named_a_wait { (1_000 + SLOWER) / 2 } else { SLOWER };
+        let slower = if named_a_wait { i64::midpoint(1_000, SLOWER) } else { SLOWER };
         let pace = (pace * slower / 1_000).min(SLOWEST);
         self.slow = Some(Slow { pace, at: now, reason: cut(reason) });
     }

@@ -28,7 +28,7 @@ struct Fresh<'a> {
 }
 
 impl Fresh<'_> {
-    async fn rows(&mut self) -> Vec<(u32, OutRow)> {
+    fn rows(&mut self) -> Vec<(u32, OutRow)> {
         let count = self.subject.few();
         let rows = self.subject.rows(self.next..self.next + count);
         self.next += count;
@@ -48,7 +48,7 @@ async fn bad_rows(fresh: &mut Fresh<'_>) {
             {
                 continue;
             }
-            let rows = fresh.rows().await;
+            let rows = fresh.rows();
             let first = rows[0].0;
             let bad: Vec<u32> = bad.iter().map(|number| first + number).collect();
             let (worse, good): (Vec<_>, Vec<_>) = rows.iter().cloned().partition(|(number, _)| bad.contains(number));
@@ -78,7 +78,7 @@ async fn bad_rows(fresh: &mut Fresh<'_>) {
 /// A call that meets the fault goes through all the same, and what was acknowledged is in the list (DL-2).
 async fn passes(fresh: &mut Fresh<'_>, fault: &Fault) {
     let subject = fresh.subject;
-    let rows = fresh.rows().await;
+    let rows = fresh.rows();
     let operations = [Operation::Add, Operation::Update, Operation::Remove];
     for operation in operations.into_iter().filter(|operation| subject.limit(*operation) > 0) {
         let rows = if operation == Operation::Remove { removals(&rows) } else { rows.clone() };
@@ -113,7 +113,7 @@ async fn passes(fresh: &mut Fresh<'_>, fault: &Fault) {
 /// A call that meets the fault stops, applies nothing, and goes through when the fault is gone.
 async fn stops(fresh: &mut Fresh<'_>, fault: &Fault) {
     let subject = fresh.subject;
-    let rows = fresh.rows().await;
+    let rows = fresh.rows();
     let before = subject.remote.members().await;
     subject.remote.inject(Some(fault.clone())).await;
     let settled = subject.deliver(Operation::Add, &rows).await;

@@ -39,6 +39,7 @@ pub(super) struct Course<'a> {
 
 impl<'a> Course<'a> {
     /// A call that begins, or goes on; or what became of one that cannot.
+    #[expect(clippy::result_large_err, reason = "not an error: the other way to be done with a call, made once")]
     pub(super) fn new(connector: &'a dyn Connector, turn: Turn<'a>, work: Work<'a>) -> Result<Self, Driven> {
         let capabilities = connector.capabilities();
         let mut rows = Rows::new(work.rows, work.first_attempt_unsettled);

@@ -19,7 +19,7 @@ use crate::{BuildError, Secrets};
 
 pub(crate) use outgoing::Outgoing;
 pub(crate) use reply::{Reply, Unread, wait_of};
-pub(crate) use session::Session;
+pub(crate) use session::{Session, Trouble};
 
 use address::{GuardedResolver, is_public};
 use login::Login;

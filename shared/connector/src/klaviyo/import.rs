@@ -10,7 +10,11 @@ use super::{
     Klaviyo,
     answer::{harmless, profile, refused},
 };
-use crate::{Answered, OutRow, http::Session, reason};
+use crate::{
+    Answered, OutRow,
+    http::{Session, Trouble},
+    reason,
+};
 
 /// Errors read per page.
 const PAGE: &str = "100";
@@ -21,7 +25,7 @@ impl Klaviyo {
     /// What became of the rows of a job. An error is about the question.
     pub(super) async fn ended(&self, session: &Session<'_>, job: &Job, rows: &[OutRow]) -> Result<Answered, Answered> {
         let url = self.url(&["profile-bulk-import-jobs", job.as_str()], &[]);
-        let reply = session.send(self.request(Method::GET, url, None)).await.map_err(|trouble| trouble.harmless())?;
+        let reply = session.send(self.request(Method::GET, url, None)).await.map_err(Trouble::harmless)?;
         let all = |outcome: Outcome| Answered::Rows(vec![RowOutcome::from(outcome); rows.len()]);
         if reply.status == 404 {
             return Ok(all(Outcome::Unknown));
@@ -66,7 +70,7 @@ impl Klaviyo {
             query.extend(cursor.as_deref().map(|cursor| ("page[cursor]", cursor)));
             let url = self.url(&["profile-bulk-import-jobs", job.as_str(), "import-errors"], &query);
             let request = self.request(Method::GET, url, None);
-            let reply = session.send(request).await.map_err(|trouble| trouble.harmless())?;
+            let reply = session.send(request).await.map_err(Trouble::harmless)?;
             if !reply.is_success() {
                 return Err(harmless(refused(&reply)));
             }

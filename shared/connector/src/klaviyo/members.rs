@@ -11,7 +11,11 @@ use super::{
     answer::{harmless, refused},
     import::next_of,
 };
-use crate::{Answered, Failure, Member, OutRow, Page, http::Session, outcomes::Outcomes};
+use crate::{
+    Answered, Failure, Member, OutRow, Page,
+    http::{Session, Trouble},
+    outcomes::Outcomes,
+};
 
 /// Profiles looked up by one request: their names stand in its URL.
 const LOOKED_UP: usize = 50;
@@ -73,7 +77,7 @@ impl Klaviyo {
         let filter = format!("any({id},{list})");
         let query = [("filter", filter.as_str()), ("fields[profile]", id), ("page[size]", PAGE)];
         let request = self.request(Method::GET, self.url(&["profiles"], &query), None);
-        let reply = session.send(request).await.map_err(|trouble| trouble.harmless())?;
+        let reply = session.send(request).await.map_err(Trouble::harmless)?;
         if !reply.is_success() {
             return Err(harmless(refused(&reply)));
         }

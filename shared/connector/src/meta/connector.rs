@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, ListState, Open, OutRow, Page,
-    http::{Outgoing, Reply, Session},
+    http::{Outgoing, Reply, Session, Trouble},
     outcomes::Outcomes,
 };
 
@@ -151,7 +151,7 @@ impl Meta {
     async fn is_ours(&self, session: &Session<'_>, part: &Replacement) -> Result<bool, Answered> {
         let number = part.number.to_string();
         let url = self.url(&[&self.list, "sessions"], &[("session_id", &number), ("fields", "session_id,stage")]);
-        let reply = session.send(Outgoing::new(Method::GET, url)).await.map_err(|trouble| trouble.harmless())?;
+        let reply = session.send(Outgoing::new(Method::GET, url)).await.map_err(Trouble::harmless)?;
         if !reply.is_success() {
             return Err(harmless(refused(&reply)));
         }

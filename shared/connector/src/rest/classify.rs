@@ -107,10 +107,8 @@ impl Classifier {
     /// questions as well.
     pub(super) fn envelope(&self, status: u16, body: &Json) -> Option<Verdict> {
         let status = Json::from(status);
-        let codes = self.answer.codes.iter().filter(|code| code.on.iter().any(|on| on.is(&status)));
-        codes
-            .filter_map(|code| body.pointer(code.at.as_str()).and_then(|value| code.means.of(value).or(code.otherwise)))
-            .next()
+        let mut codes = self.answer.codes.iter().filter(|code| code.on.iter().any(|on| on.is(&status)));
+        codes.find_map(|code| body.pointer(code.at.as_str()).and_then(|value| code.means.of(value).or(code.otherwise)))
     }
 
     /// How long a throttled answer asks us to wait.

@@ -158,7 +158,7 @@ impl Way {
         };
         let classifier = Classifier::new(config.answer_of(operation), size.records.get() == 1, config.all_or_nothing);
         let request = Request::compile(book, &parts)?;
-        let step = operation.then.as_ref().map(|step| step.operation());
+        let step = operation.then.as_ref().map(driftless_config::destination::RestStep::operation);
         let then = step.map(|step| Self::compile_one(book, &format!("{key}.then"), config, &step)).transpose()?;
         Ok(Self { request, classifier, size, then: then.map(Box::new) })
     }

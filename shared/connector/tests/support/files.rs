@@ -148,7 +148,10 @@ impl MemoryBucket {
         let mut changes: Vec<Value> = self
             .files()
             .keys()
-            .filter(|key| key.starts_with(&format!("{root}deltas/")) && key.ends_with(".json"))
+            .filter(|key| {
+                key.starts_with(&format!("{root}deltas/"))
+                    && std::path::Path::new(key).extension().is_some_and(|e| e == "json")
+            })
             .map(|key| self.json(key).unwrap())
             .filter(|manifest| manifest["written_at"].as_i64() > since)
             .collect();

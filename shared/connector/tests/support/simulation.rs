@@ -198,6 +198,7 @@ impl<'a> World<'a> {
         let mut all = BTreeMap::new();
         for (person, email) in self.people.values() {
             let row = (self.subject.row)(person);
+            #[allow(clippy::cast_possible_truncation)] // the lower half
             let attr_hash = AttrHash(number(&Value::Object(row.fields.clone()).to_string()) as u64);
             self.values.insert(attr_hash, person.first_name.clone());
             let state = RecordState { key: row.key.clone(), attr_hash, identifiers: row.identifiers.clone() };

@@ -100,10 +100,10 @@ pub(crate) fn examine(project: &Project) -> Found {
     for (name, sync) in &project.syncs {
         let Some(destination) = project.destinations.get(&sync.destination) else { continue };
         let (needs, can) = (sync.mode.needs(), capabilities_of(destination));
-        let send = can.add.is_some() || can.update.is_some();
-        // Who left is taken out by the replacement.
-        let remove = can.remove.is_some()
-            || (can.replace.is_some() && matches!(sync.strategy, Strategy::Auto | Strategy::Replace));
+        // Who is selected is in the replacement, and who left is taken out by it.
+        let replaces = can.replace.is_some() && matches!(sync.strategy, Strategy::Auto | Strategy::Replace);
+        let send = can.add.is_some() || can.update.is_some() || replaces;
+        let remove = can.remove.is_some() || replaces;
         if sync.strategy == Strategy::Replace && can.replace.is_none() {
             found.problems.push(project.sync_problem(
                 name,

@@ -84,8 +84,13 @@ pub fn alternatives(amounts: &Amounts, mode: Mode, capabilities: &Capabilities) 
     let add = if capabilities.add.is_some() { each(Operation::Add) } else { each(Operation::Update) };
     let update = if capabilities.update.is_some() { each(Operation::Update) } else { add };
     let removing = calls(amounts.removals, each(Operation::Remove));
+    let cannot_send = capabilities.add.is_none() && capabilities.update.is_none();
     let cannot_remove = amounts.removals > 0 && capabilities.remove.is_none();
-    let impossible = cannot_remove.then_some("the destination cannot remove");
+    let impossible = match (cannot_send, cannot_remove) {
+        (true, _) => Some("the destination takes whole lists only"),
+        (false, true) => Some("the destination cannot remove"),
+        (false, false) => None,
+    };
     let mut all = vec![
         Alternative {
             way: Way::Delta,
@@ -227,6 +232,15 @@ mod tests {
         assert_eq!(choose(Strategy::Auto, &all).0, Way::Replace(Replace::ClearAfter));
         let all = alternatives(&amounts, Mode::Upsert, &capabilities);
         assert_eq!(choose(Strategy::Auto, &all).0, Way::Delta, "only a mirror is replaced");
+    }
+
+    #[test]
+    fn a_destination_of_whole_lists_is_replaced() {
+        let capabilities = Capabilities { add: None, remove: None, ..destination(Some(SESSION)) };
+        let amounts = Amounts { adds: 1, list: 100, ..Amounts::default() };
+        let all = alternatives(&amounts, Mode::Mirror, &capabilities);
+        let (way, why) = choose(Strategy::Auto, &all);
+        assert_eq!((way, why.as_str()), (Way::Replace(SESSION), "replace: the destination takes whole lists only"));
     }
 
     #[test]

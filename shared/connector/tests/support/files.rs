@@ -1,4 +1,5 @@
 //! A bucket in memory, with faults, and a reader of what is dropped there that shares no code with the writer.
+#![allow(clippy::case_sensitive_file_extension_comparisons)] // the keys are ours
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -1,5 +1,7 @@
 //! The store in memory, for tests and simulation.
 
+mod table;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,59 +19,13 @@ use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run, transition as ledger};
 use crate::registry::{DestinationEntry, SharedToken, SyncEntry};
 use crate::{Deltalog, Error, Result};
+use table::Table;
 
 /// The deltalog in memory: one table behind one lock, so that every method is one atomic step. No clock and no runtime: its
 /// futures are ready at the first poll, and nothing expires before [`MemoryDeltalog::expire`] is called.
 #[derive(Debug, Default)]
 pub struct MemoryDeltalog {
     table: Mutex<Table>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    syncs: BTreeMap<SyncId, SyncEntry>,
-    destinations: BTreeMap<DestinationId, DestinationEntry>,
-    heads: BTreeMap<SyncId, Head>,
-    log: BTreeMap<LogPartition, BTreeMap<KeyHash, LogItem>>,
-    version_records: BTreeMap<(SyncId, u64, u64), VersionRecord>,
-    runs: BTreeMap<(SyncId, RunId), Run>,
-    calls: BTreeMap<(SyncId, RunId, u32), Call>,
-    rejects: BTreeMap<(SyncId, KeyHash, AttrHash), Reject>,
-    input_rejects: BTreeMap<(String, String), (InputReject, i64)>,
-    ticks: BTreeMap<(SyncId, String), i64>,
-    attempts: BTreeMap<LogPartition, Millis>,
-    tombstones: BTreeMap<DatasetId, BTreeSet<KeyHash>>,
-    budgets: BTreeMap<DestinationId, Budget>,
-    shared_tokens: BTreeMap<DestinationId, SharedToken>,
-    charges: BTreeMap<SyncId, (Month, Usage)>,
-}
-
-impl Table {
-    /// A write of the head, with the charge that waits for it.
-    fn swap_head(&mut self, sync: &SyncId, to: impl FnOnce(&Head) -> Option<Head>) -> Swap {
-        let before = self.heads.get(sync).cloned();
-        let swap = self.move_head(sync, to);
-        if let Some((month, usage)) = self.charges.remove(sync)
-            && let Some(head) = self.heads.get_mut(sync).filter(|h| before.as_ref() != Some(*h))
-        {
-            head.account.charge(month, usage);
-        }
-        swap
-    }
-
-    fn move_head(&mut self, sync: &SyncId, to: impl FnOnce(&Head) -> Option<Head>) -> Swap {
-        match self.heads.get_mut(sync).and_then(|stored| to(stored).map(|new| *stored = new)) {
-            Some(()) => Swap::Done,
-            None => Swap::Lost,
-        }
-    }
-
-    fn swap_call(&mut self, key: &(SyncId, RunId, u32), to: impl FnOnce(&Call) -> Option<Call>) -> Swap {
-        match self.calls.get_mut(key).and_then(|stored| to(stored).map(|new| *stored = new)) {
-            Some(()) => Swap::Done,
-            None => Swap::Lost,
-        }
-    }
 }
 
 impl MemoryDeltalog {

@@ -495,7 +495,6 @@ pub(crate) fn shown(identifiers: &IdentifierSet) -> String {
     identifiers.iter().map(shown_one).collect::<Vec<_>>().join("+")
 }
 
-/// The run replaces the whole list.
 fn replaces(calls: &[Call]) -> bool {
     calls.iter().any(|call| call.session.is_some() || call.operation == Operation::Clear)
 }

@@ -16,6 +16,7 @@ mod deliver;
 mod error;
 mod files;
 mod handler;
+mod split;
 mod tokens;
 
 pub use budget::{BudgetItem, SharedBudget, Sleep};

@@ -273,50 +273,6 @@ async fn the_login_and_the_group_are_checked() {
     assert_eq!(letters(&driven), "RR");
 }
 
-/// How long the demo's list takes: run by hand, `cargo test -p driftless-connector --test scim -- --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "a measurement of minutes"]
-async fn twenty_thousand_users_become_members() {
-    let Some(server) = Independent::start().await else { return };
-    let connector =
-        server.connector("timeout: 60s\ngroup: {create: true, members_per_patch: 1000, removal: replace}").await;
-    let all = rows(20_000);
-    let started = std::time::Instant::now();
-    let mut requests = 0;
-    let mut outcomes = Vec::new();
-    for call in all.chunks(1000) {
-        let driven = deliver(&*connector, Operation::Add, call).await;
-        assert_eq!(driven.stop, None);
-        requests += driven.requests;
-        outcomes.push(driven);
-    }
-    let report = |what: &str, since: std::time::Instant| {
-        #[allow(clippy::print_stderr)]
-        {
-            eprintln!("{what}: {:.1} s", since.elapsed().as_secs_f64());
-        }
-    };
-    report(&format!("20000 adds in {requests} requests"), started);
-    let leave: Vec<u32> = (0..200).collect();
-    let started = std::time::Instant::now();
-    let removed = deliver(&*connector, Operation::Remove, &removals_of(&outcomes[0], &leave, true)).await;
-    assert_eq!(removed.stop, None);
-    report("200 removals by replacing", started);
-    let started = std::time::Instant::now();
-    let mut changed: Vec<_> = rows(1000);
-    for (n, row) in &mut changed {
-        row.remote_id.clone_from(&outcomes[0].outcomes[n].remote_id);
-    }
-    assert_eq!(deliver(&*connector, Operation::Update, &changed).await.stop, None);
-    report("1000 updates", started);
-    let started = std::time::Instant::now();
-    assert_eq!(deliver(&*connector, Operation::Add, &rows(1000)).await.stop, None);
-    report("1000 adds of users who are there", started);
-    let started = std::time::Instant::now();
-    assert_eq!(members(&*connector).await.len(), 20_000);
-    report("reading the list", started);
-}
-
 /// A service that has groups and no bulk, and answers as told otherwise.
 async fn scripted(answer: impl Fn(&support::Got) -> Option<Does> + Send + Sync + 'static) -> Server {
     Server::start(move |got, number| {

@@ -16,7 +16,9 @@ use driftless_deltalog::item::{ChangeOp, LogItem};
 use driftless_history::{BulkWriter, FileMeta, fold, read_delta};
 use driftless_model::{KeyHash, Millis, ObjectVersion, Task, in_lanes};
 use driftless_objects::Objects;
-use driftless_snapshot::{Digests, HashKey, Limits, Source, View, ViewSpec, digest, packed_states, states};
+use driftless_snapshot::{
+    Digests, HashKey, Limits, PackedStates, Source, View, ViewSpec, digest, packed_states, states,
+};
 use driftless_state::{D, SyncState};
 use serde_json::{Value, json};
 
@@ -29,11 +31,6 @@ pub(crate) const HISTORY: &str = "history.parquet";
 pub(crate) const DELTA: &str = "delta.parquet";
 const NEXT: &str = "next.parquet";
 const BULK: &str = "bulk.parquet";
-
-/// Records that ingest has in memory at a time when it writes a bulk version.
-const fn at_once(records: usize) -> usize {
-    (12 * records + (80 << 20)) / 128
-}
 
 /// One sync of the dataset, and what its functions would be given.
 pub(crate) struct Ours {
@@ -167,7 +164,7 @@ impl Ours {
         let mut writer = BulkWriter::new(&FileMeta::default())?;
         let keys: Vec<KeyHash> = found.rows.iter().map(|row| row.key_hash).collect();
         let mut written = 0;
-        for wanted in keys.chunks(at_once(found.rows.len())) {
+        for wanted in keys.chunks(PackedStates::at_once(found.rows.len())) {
             let source = self.source(&found.parts);
             let states = packed_states(source, &found.spec, &self.key, &found.rows, wanted, &self.lanes).await?;
             anyhow::ensure!(states.len() == wanted.len(), "{} of {} records found", states.len(), wanted.len());

@@ -11,7 +11,7 @@ use driftless_history::{BulkFile, BulkWriter, FileMeta, Updates};
 use driftless_model::{AttrHash, KeyHash, Millis, SnapshotRef, Token};
 use driftless_objects::{Abandoned, Parts};
 use driftless_snapshot::locate::dated;
-use driftless_snapshot::{Digests, HashKey, Source, ViewSpec};
+use driftless_snapshot::{Digests, HashKey, PackedStates, Source, ViewSpec};
 use driftless_state::{SyncState, Touched, names};
 
 use crate::error::Error;
@@ -28,18 +28,13 @@ pub struct Bulk {
     pub records_at_once: Option<usize>,
 }
 
-/// Of the 40 bytes a record that DL-9 allows the digests take 28, and of the rest this much is for buffers.
-const ROOM: (usize, usize) = (12, 80 << 20);
-/// What a record takes here, with an identifier or two.
-const STATE_BYTES: usize = 128;
-
 /// Bytes of the file that are handed on together.
 const PART_BYTES: usize = 4 << 20;
 
 impl Bulk {
     /// Records whose keys and identifiers are in memory at a time, of a list of so many.
     fn at_once(&self, records: usize) -> usize {
-        self.records_at_once.unwrap_or((ROOM.0 * records + ROOM.1) / STATE_BYTES).max(1)
+        self.records_at_once.unwrap_or_else(|| PackedStates::at_once(records)).max(1)
     }
 
     /// Whether these changes are too many to be items, by themselves or together with those that are logged, not flushed and

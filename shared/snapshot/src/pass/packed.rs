@@ -37,6 +37,11 @@ pub struct PackedStates {
     order: Vec<(u32, u32)>,
 }
 
+/// Of the 40 bytes a record that DL-9 allows the digests take 28; the rest, and this much for buffers, is for states.
+const ROOM: (usize, usize) = (12, 80 << 20);
+/// What a record takes, with an identifier or two.
+const STATE_BYTES: usize = 128;
+
 /// What one lane has found.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
@@ -110,6 +115,12 @@ impl PackedStates {
         };
         order.sort_unstable_by_key(key);
         Self { lanes, order }
+    }
+
+    /// How many records of a list of so many may be held at a time (DL-9), beside its digests.
+    #[must_use]
+    pub const fn at_once(records: usize) -> usize {
+        (ROOM.0 * records + ROOM.1) / STATE_BYTES
     }
 
     /// How many.

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use driftless_runtime::Stage;
 
 use crate::command::{
-    apply, approve, check, check_hash, erase, explain, init, pause, plan, rejects, resync, runs, sample, schema,
-    status, sync_now, validate,
+    apply, approve, check, check_hash, erase, explain, init, pause, plan, reconcile, rejects, resync, runs, sample,
+    schema, status, sync_now, validate,
 };
 
 const AFTER: &str = "\
@@ -82,6 +82,7 @@ pub(crate) enum Command {
     Sync(SyncCommand),
     Pause(pause::Pause),
     Resume(pause::Resume),
+    Reconcile(reconcile::Reconcile),
     Resync(resync::Resync),
     Erase(erase::Erase),
     Check(check::Check),

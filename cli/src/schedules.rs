@@ -54,6 +54,23 @@ pub(crate) fn rule(sync: &SyncId, schedule: &Schedule, stage: &Stage, place: &Pl
     })
 }
 
+/// The rule by which a sync's list is compared; none where that is done by hand.
+pub(crate) fn comparing_rule(sync: &SyncId, schedule: &Schedule, stage: &Stage, place: &Place) -> Option<Rule> {
+    let tick = Message::Compare {
+        sync: sync.clone(),
+        // Another name than that of the tick that plans at the same time.
+        tick: format!("compare-{SCHEDULED_TIME}"),
+        cause: "schedule".to_owned(),
+        dry_run: false,
+    };
+    rule(sync, schedule, stage, place).map(|rule| Rule { input: tick.to_body(), ..rule })
+}
+
+/// The name of that rule. Names of syncs have no dots, and are short enough for it.
+pub(crate) fn comparing(sync: &SyncId) -> String {
+    format!("{sync}.cmp")
+}
+
 /// Where schedules are kept.
 #[async_trait]
 pub(crate) trait Schedules: Send + Sync {

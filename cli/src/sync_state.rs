@@ -48,6 +48,7 @@ pub(crate) struct Calls {
     pub(crate) remove: u64,
     pub(crate) inspect: u64,
     pub(crate) prepare: u64,
+    pub(crate) list: u64,
     /// Jobs that the destination has accepted and not told the end of.
     pub(crate) jobs: u64,
     /// When the oldest of them was accepted.
@@ -69,6 +70,7 @@ impl Calls {
             remove: by(Operation::Remove),
             inspect: by(Operation::Inspect),
             prepare: by(Operation::Prepare),
+            list: by(Operation::List),
             jobs: jobs().count() as u64,
             jobs_since: jobs().map(|job| job.since).min(),
             requests: calls.iter().map(requests).sum(),

@@ -217,7 +217,33 @@ def explain_answers(w):
     equal(w, "explain", after[:-1])
 
 
+def changed_by_somebody_else(w):
+    """A comparison tells who is missing, who is back and who is unknown; it corrects the first two, and strangers if it is told to."""
+    w.sync("drifted", guards={"max_removals": 50})
+    w.snapshot("drifted", people(range(200)))
+    w.run("drifted")
+    w.snapshot("drifted", people(range(10, 200)))
+    w.run("drifted")
+    w.by_hand("drifted", "members/remove", people(range(20, 25)))
+    w.by_hand("drifted", "members", people(range(3)) + [{"id": "stranger", "name": "?"}])
+    told = w.read("reconcile", "drifted", "--dry-run")
+    drift = {k: told["drift"][k] for k in ("members", "found", "missing", "strays", "strangers")}
+    expect("the drift", drift, {"members": 189, "found": 185, "missing": 5, "strays": 3, "strangers": 1})
+    expect("a dry run corrects nothing", len(w.members("drifted")), 189)
+    calls = len(w.log("drifted"))
+    note(w.driftless("reconcile", "drifted").strip().replace("\n", " "))
+    w.until("the list is corrected", lambda: set(w.members("drifted")) == {"stranger", *(p["id"] for p in people(range(10, 200)))}, on_wait=w.sweep)
+    expect("records sent", sorted((e["op"], e["records"]) for e in w.log("drifted")[calls:]), [("add", 5), ("remove", 3)])
+    w.sync("drifted", guards={"max_removals": 50}, reconcile={"strangers": "remove"})
+    w.driftless("reconcile", "drifted")
+    w.until("the stranger is gone", lambda: "stranger" not in w.members("drifted"), on_wait=w.sweep)
+    w.idle("drifted")
+    equal(w, "drifted", people(range(10, 200)))
+    expect("nothing differs now", w.read("reconcile", "drifted")["outcome"], "in_step")
+
+
 SCENARIOS = [
+    changed_by_somebody_else,
     happy_path_and_replayed_event,
     lost_event_is_healed_by_a_tick,
     rejected_record_is_fixed_later,

@@ -43,6 +43,12 @@ remove:
   method: POST
   path: /lists/{{{{ list }}}}/members/remove
   body: {{ json: {{ records: {{ $each_record: "{{{{ record.identifiers }}}}" }} }} }}
+list:
+  path: /lists/{{{{ list }}}}/members
+  query: {{ cursor: "{{{{ cursor | default(omit) }}}}", limit: "50" }}
+  items: /records
+  identifiers: {{ id: /id }}
+  next: {{ cursor: /next }}
 """
 
 
@@ -219,6 +225,14 @@ class World:
 
     def members(self, name):
         return self.control("GET", f"/list/{name}")["records"]
+
+    def by_hand(self, name, what, rows):
+        """Somebody else changes the list: `members` adds, `members/remove` removes."""
+        data = json.dumps({"records": rows}).encode()
+        headers = {"Authorization": f"Bearer {REST_TOKEN}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.remote['url']}/lists/{name}/{what}", data=data, headers=headers, method="POST")
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            reply.read()
 
     def log(self, name):
         """The destination's own log of data requests to a list."""

@@ -111,11 +111,23 @@ pub struct Settings {
     pub inspect: bool,
     /// Runs replace the whole list.
     pub replaces: Option<Replaces>,
+    /// Runs compare the list first.
+    pub compares: bool,
+    /// Strangers whom a comparison finds are removed.
+    pub strangers_go: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { deadline_s: 86_400, max_removals: 2, attempt_limit: 2, inspect: false, replaces: None }
+        Self {
+            deadline_s: 86_400,
+            max_removals: 2,
+            attempt_limit: 2,
+            inspect: false,
+            replaces: None,
+            compares: false,
+            strangers_go: false,
+        }
     }
 }
 
@@ -140,8 +152,13 @@ pub(crate) fn sync(list: &str, consenting: bool, mapping: Mapping, settings: Set
         "guards": { "max_removals": settings.max_removals, "allow_empty": true },
         "attempt_limit": settings.attempt_limit,
         "first_sync": if settings.inspect { "refuse" } else { "ignore" },
+        "reconcile": { "strangers": if settings.strangers_go { "remove" } else { "leave" } },
         "deadline": format!("{}s", settings.deadline_s),
-        "strategy": if settings.replaces.is_some() { "replace" } else { "auto" },
+        "strategy": match (settings.replaces, settings.compares) {
+            (Some(_), _) => "replace",
+            (None, true) => "compare",
+            (None, false) => "auto",
+        },
     }))
     .expect("the configuration is one that apply would take")
 }

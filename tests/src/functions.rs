@@ -141,6 +141,7 @@ impl Ports {
             limits: Limits::default(),
             meter: self.meter.clone(),
             ingest_queue: INGEST.to_owned(),
+            own_queue: PLANNER.to_owned(),
             janitor_queue: JANITOR.to_owned(),
         };
         let outcome = planner.plan(request).await?;

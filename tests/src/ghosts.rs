@@ -46,6 +46,10 @@ struct Facts {
 struct Facet {
     sent: SentFor,
     acknowledged: BTreeSet<(KeyHash, IdentifierSet)>,
+    /// Everybody whom a call has removed.
+    removed: IdentifierSet,
+    /// Who may be removed although they were never sent.
+    strangers: IdentifierSet,
     /// Per identifier the newest plan that touched it: (version it ran through, order of activation).
     newest: BTreeMap<Identifier, (u64, u64)>,
     /// By run.
@@ -169,9 +173,11 @@ impl Ghosts {
                 return None;
             }
             let sent = f.sent.get(&k);
-            if !identifiers.iter().all(|i| sent.is_some_and(|s| s.contains(i))) {
+            let ours = |i: &Identifier| sent.is_some_and(|s| s.contains(i)) || f.strangers.contains(i);
+            if !identifiers.iter().all(ours) {
                 return Some(format!("DL-4 {} was never sent for that record", shown(identifiers)));
             }
+            f.removed.extend(identifiers.iter().cloned());
             let held = f.held.get(&k).filter(|version| seq.0 >= **version);
             held.map(|v| format!("DL-8 {} is removed although version {v} held it", shown(identifiers)))
         });
@@ -204,6 +210,32 @@ impl Ghosts {
     /// What a job came to was heard.
     pub fn heard(&self, sync: &SyncId, k: KeyHash, identifiers: &IdentifierSet) {
         self.with(sync, |f| f.acknowledged.insert((k, identifiers.clone())));
+    }
+
+    /// Everything that was ever sent for the records that share identifiers with one another, this one among them.
+    pub fn sent_together(&self, sync: &SyncId, i: &Identifier) -> IdentifierSet {
+        self.with(sync, |f| {
+            let mut all = IdentifierSet::from([i.clone()]);
+            loop {
+                let before = all.len();
+                let near = f.sent.values().filter(|sent| !sent.is_disjoint(&all)).flatten().cloned();
+                let near: Vec<Identifier> = near.collect();
+                all.extend(near);
+                if all.len() == before {
+                    return all;
+                }
+            }
+        })
+    }
+
+    /// Somebody may be removed who was never sent: a stranger whom the sync does not leave in its list.
+    pub fn sent_before(&self, sync: &SyncId, stranger: &Identifier) {
+        self.with(sync, |f| f.strangers.insert(stranger.clone()));
+    }
+
+    /// Everybody whom a call has ever removed.
+    pub fn removed(&self, sync: &SyncId) -> IdentifierSet {
+        self.with(sync, |f| f.removed.clone())
     }
 
     /// A call was claimed: from here on its rows may have been sent.
@@ -352,7 +384,9 @@ impl Ghosts {
         let known: IdentifierSet = rows.values().flat_map(|r| r.identifiers.iter().cloned()).collect();
         // A commit may be told twice, the second time when the next run has begun to send.
         if !self.remote.in_flight(sync) && head.active_run.is_none() {
-            let lost: IdentifierSet = self.remote.members(sync).into_keys().filter(|i| !known.contains(i)).collect();
+            let by_hand = self.remote.by_hand(sync);
+            let ours = self.remote.members(sync).into_keys().filter(|i| !by_hand.contains(i));
+            let lost: IdentifierSet = ours.filter(|i| !known.contains(i)).collect();
             self.require(lost.is_empty(), || format!("DL-2 nobody remembers {} in the list of {sync}", shown(&lost)));
         }
         let said = self.with(sync, |f| {
@@ -369,6 +403,10 @@ impl Ghosts {
             let order = f.plans.len() as u64 + 1;
             f.plans.insert(run.id.to_string(), (run.through, order));
         });
+        if run.compares.is_some() {
+            // It sends nothing.
+            return;
+        }
         let Some(rows) = self.changeset(&run) else {
             return self.violated(format!("DL-3 the changeset of {} is gone", run.id));
         };

@@ -89,8 +89,12 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>, hasty: bool) -> Ended {
         1 => Some(Replaces::ByClearing),
         _ => None,
     };
+    // Somebody else changes the list, and it is compared: by hand, or before every run.
+    let mut meddler = Random::new(seed ^ 0xd21f7);
+    let meddles = replaces.is_none() && meddler.percent(35);
     let settings = Settings {
         replaces,
+        compares: meddles && meddler.percent(50),
         deadline_s: *random.pick(&[86_400, 86_400, 400, 100]).unwrap_or(&400),
         inspect: random.percent(30),
         ..Settings::default()
@@ -119,12 +123,22 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>, hasty: bool) -> Ended {
     for _ in 0..acts {
         let act = act(&mut random);
         one(&mut w, act, &mut random, &mut previous, &mut newest);
+        if meddles {
+            meddle(&mut w, &mut meddler);
+        }
         if w.ghosts.violation().is_some() {
             break;
         }
     }
     if stubborn || random.percent(50) {
         w.remote.accept_all();
+    }
+    if meddles && w.ghosts.violation().is_none() {
+        // What others did last is found by a last look.
+        quiesce(&mut w);
+        for sync in w.syncs().to_vec() {
+            w.compare(&sync, false);
+        }
     }
     end(&mut w);
     Ended { violation: w.ghosts.violation(), trace: w.ghosts.trace(), visits: w.visits.clone() }
@@ -137,6 +151,16 @@ pub fn end(w: &mut World) {
     }
     if w.ghosts.violation().is_none() {
         check_end(w);
+    }
+}
+
+/// Now and then somebody else changes a list, or a comparison is asked for.
+fn meddle(w: &mut World, random: &mut Random) {
+    let sync = random.pick(w.syncs()).cloned().unwrap_or_else(|| w.sync());
+    match random.below(100) {
+        0..=2 => w.meddle(&sync, random),
+        3..=6 => w.compare(&sync, random.percent(20)),
+        _ => {}
     }
 }
 

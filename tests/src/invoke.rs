@@ -7,7 +7,7 @@ use driftless_delivery::{Message, Queue};
 use driftless_deltalog::{Deltalog, Metered};
 use driftless_fn_ingest::Bulk;
 use driftless_fn_janitor::{Compacting, Keeping};
-use driftless_fn_planner::plan::Request;
+use driftless_fn_planner::plan::{Asked, Request};
 use driftless_model::{Clock, Meter, Tokens};
 use driftless_objects::Objects;
 use driftless_testkit::{Life, When};
@@ -210,10 +210,13 @@ impl World {
 
     /// Receives every visible message and works it off, and whatever that asks for, until nothing is visible.
     pub fn work_off(&mut self, urls: &[&str]) {
-        // Everything that was ever received may have come once more.
-        for _ in 0..200 + 4 * self.received.len() {
-            let next =
-                urls.iter().find_map(|url| self.queue.visible(url).first().map(|id| ((*url).to_owned(), id.clone())));
+        // Everything that was ever received may have come once more, and whoever meets a comparison comes back.
+        for round in 0..200 + 20 * self.received.len() {
+            // In turn: messages that come back to one queue must not keep the others waiting.
+            let in_turn = urls.iter().cycle().skip(round % urls.len()).take(urls.len());
+            let next = in_turn
+                .filter_map(|url| self.queue.visible(url).first().map(|id| ((*url).to_owned(), id.clone())))
+                .next();
             let Some((url, id)) = next else { return };
             if let Some(task) = self.receive(&url, &id) {
                 self.finish(task);
@@ -259,7 +262,13 @@ impl World {
     /// A request to plan, without a message.
     #[must_use]
     pub fn request(&self, tick: &str) -> Request {
-        Request { sync: self.sync(), tick: tick.to_owned(), cause: "test".to_owned(), look_for_snapshot: false }
+        Request {
+            sync: self.sync(),
+            tick: tick.to_owned(),
+            cause: "test".to_owned(),
+            look_for_snapshot: false,
+            compare: None,
+        }
     }
 
     /// Starts a planner for a tick; it may be paused.
@@ -279,7 +288,11 @@ impl Ports {
             INGEST => self.take_up(body).await,
             PLANNER => match Message::parse(body)? {
                 Message::Plan { sync, tick, cause, after_ingest } => {
-                    self.plan(&Request { sync, tick, cause, look_for_snapshot: !after_ingest }).await
+                    self.plan(&Request { sync, tick, cause, look_for_snapshot: !after_ingest, compare: None }).await
+                }
+                Message::Compare { sync, tick, cause, dry_run } => {
+                    let compare = Some(if dry_run { Asked::Report } else { Asked::Correct });
+                    self.plan(&Request { sync, tick, cause, look_for_snapshot: false, compare }).await
                 }
                 _ => Ok(Verdict::Done),
             },

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use driftless_connector::{
-    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, Job, ListState, OutRow, Page,
+    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, Gate, Job, ListState, Member, OutRow, Page,
 };
 use driftless_model::{
     Clock, Identifier, IdentifierSet, KeyHash, Millis, Operation, Outcome, RowOutcome, Session, SyncId,
@@ -67,6 +67,8 @@ struct State {
     busy_until: BTreeMap<SyncId, Millis>,
     /// What became of jobs.
     ended: BTreeMap<String, Answered>,
+    /// Whom somebody else has put into a list.
+    by_hand: BTreeMap<SyncId, IdentifierSet>,
 }
 
 /// The session that replaces a list, and those that have ended.
@@ -154,7 +156,22 @@ impl Remote {
 
     /// Puts somebody into the list by hand.
     pub fn put(&self, sync: &SyncId, identifier: Identifier, value: &str) {
+        self.lock().by_hand.entry(sync.clone()).or_default().insert(identifier.clone());
         self.lock().members.entry(sync.clone()).or_default().insert(identifier, value.to_owned());
+    }
+
+    /// Takes somebody out of the list by hand.
+    pub fn take(&self, sync: &SyncId, identifiers: &IdentifierSet) {
+        let mut state = self.lock();
+        for i in identifiers {
+            state.members.entry(sync.clone()).or_default().remove(i);
+            state.by_hand.entry(sync.clone()).or_default().remove(i);
+        }
+    }
+
+    /// Who is in the list because somebody else has put them there.
+    pub fn by_hand(&self, sync: &SyncId) -> IdentifierSet {
+        self.lock().by_hand.get(sync).cloned().unwrap_or_default()
     }
 
     /// True while a request of this sync is on its way.
@@ -254,7 +271,9 @@ impl State {
             }
             ghosts.applied(&sent.sync, &sent.run, sent.operation, k, &row.identifiers, heard);
             let members = self.members.entry(sent.sync.clone()).or_default();
+            let by_hand = self.by_hand.entry(sent.sync.clone()).or_default();
             for i in &row.identifiers {
+                by_hand.remove(i);
                 if sent.operation.sends() {
                     members.insert(i.clone(), plan(row));
                 } else {
@@ -275,6 +294,7 @@ impl State {
 impl State {
     /// The list becomes this one.
     fn replace(&mut self, sent: &Sent, members: BTreeMap<Identifier, String>, ghosts: &Ghosts) {
+        self.by_hand.remove(&sent.sync);
         let before = self.members.insert(sent.sync.clone(), members).unwrap_or_default();
         ghosts.replaced(&sent.sync, &sent.run, before.into_keys().collect());
     }
@@ -473,14 +493,47 @@ impl Connector for Scripted {
         self.steps.step("inspect", work, || ()).await.unwrap_or_else(|()| lost())
     }
 
-    async fn list(&self, _: Option<String>) -> Result<Page, Failure> {
-        Err(Failure::Unsupported { what: "list its members here" })
+    async fn list(&self, cursor: Option<String>, _: &dyn Gate) -> Result<Page, Failure> {
+        let work = async {
+            let mut state = self.remote.lock();
+            let unavailable = |reason: &str| Ok(Err(Failure::Unavailable { reason: reason.into() }));
+            if state.down {
+                return unavailable("503");
+            }
+            match state.mood() {
+                Mood::Answers | Mood::AnswersHalf | Mood::RejectsAll => {}
+                Mood::Throttles => {
+                    let after = Some(Duration::from_secs(7));
+                    return Ok(Err(Failure::Throttled { after, reason: "429".into() }));
+                }
+                Mood::RefusesUs => return Ok(Err(Failure::Fatal { reason: "401".into() })),
+                Mood::LosesAnswer | Mood::NeverGetsIt | Mood::GetsItLate => return unavailable("timeout"),
+            }
+            let from: usize = cursor.as_deref().unwrap_or("0").parse().unwrap_or_default();
+            let all: Vec<&Identifier> = state.members.get(&self.sync).into_iter().flat_map(BTreeMap::keys).collect();
+            let page = all.iter().skip(from).take(PAGE);
+            // Whom we have sent it shows in a case of its own.
+            let by_hand = state.by_hand.get(&self.sync).cloned().unwrap_or_default();
+            let member = |i: &&Identifier| {
+                let value = if by_hand.contains(*i) { i.value.clone() } else { i.value.to_uppercase() };
+                let identifier = Identifier::new(i.field.clone(), value);
+                Member { identifiers: [identifier].into(), remote_id: None }
+            };
+            let members = page.map(member).collect();
+            let next = (from + PAGE < all.len()).then(|| (from + PAGE).to_string());
+            Ok::<_, ()>(Ok(Page { members, next }))
+        };
+        let lost = || Err(Failure::Unavailable { reason: "reset".into() });
+        self.steps.step("list", work, || ()).await.unwrap_or_else(|()| lost())
     }
 
     async fn check(&self) -> Vec<CheckStep> {
         Vec::new()
     }
 }
+
+/// Members of a page of the list.
+const PAGE: usize = 3;
 
 /// Identifiers and the record they were sent for.
 pub(crate) type SentFor = BTreeMap<KeyHash, IdentifierSet>;

@@ -7,7 +7,7 @@ use driftless_delivery::{MemoryQueue, Message, Outgoing, Queue};
 use driftless_deltalog::head::{ConfigStamp, Head, Names};
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_deltalog::{Deltalog, MemoryDeltalog};
-use driftless_model::{Clock, DatasetId, Meter, Millis, SnapshotOrder, SyncId};
+use driftless_model::{Clock, DatasetId, Identifier, Meter, Millis, SnapshotOrder, SyncId};
 use driftless_objects::{MemoryObjects, ObjectMeta, Objects};
 use driftless_state::names;
 use driftless_testkit::{CountingTokens, ManualClock, Random, Visits, events};
@@ -16,7 +16,7 @@ use crate::at_once;
 use crate::dataset::{Mapping, People, Settings, destination, object_key, parquet, replacing, sync};
 use crate::faults::Faults;
 use crate::functions::{INGEST, JANITOR, PLANNER, TO_CRM};
-use crate::ghosts::Ghosts;
+use crate::ghosts::{Ghosts, shown as shown_all};
 use crate::list::Remote;
 use crate::store::{DatedObjects, Forgotten, WatchedDeltalog};
 use crate::task::Task;
@@ -274,6 +274,29 @@ impl World {
             Message::Plan { sync: sync.clone(), tick, cause: "schedule".to_owned(), after_ingest: false }.to_body();
         self.send(PLANNER, &message);
         message
+    }
+
+    /// Asks for a comparison with the remote list.
+    pub fn compare(&mut self, sync: &SyncId, dry_run: bool) {
+        self.ticks += 1;
+        let tick = format!("compare-{}", self.ticks);
+        let message = Message::Compare { sync: sync.clone(), tick, cause: "schedule".to_owned(), dry_run };
+        self.send(PLANNER, &message.to_body());
+    }
+
+    /// Somebody else changes the list: takes out a member of ours, or puts back whom we have removed.
+    pub fn meddle(&mut self, sync: &SyncId, random: &mut Random) {
+        let members = self.remote.members(sync);
+        let removed: Vec<Identifier> =
+            self.ghosts.removed(sync).into_iter().filter(|i| !members.contains_key(i)).collect();
+        if let (Some(i), true) = (random.pick(&removed), random.percent(40)) {
+            self.ghosts.note(format!("-- {sync}: somebody puts {} back", i.value));
+            self.remote.put(sync, i.clone(), "?");
+        } else if let Some(i) = random.pick(&members.into_keys().collect::<Vec<_>>()) {
+            let all = self.ghosts.sent_together(sync, i);
+            self.ghosts.note(format!("-- {sync}: somebody takes {} out", shown_all(&all)));
+            self.remote.take(sync, &all);
+        }
     }
 
     /// The periodic sweep of the janitor.

@@ -125,6 +125,8 @@ fn all() -> Vec<Missing> {
         Rule::CompactionBoundary,
         Rule::BulkIsThere,
         Rule::NewConfiguration,
+        Rule::MissingIsUncertain,
+        Rule::StillThere,
     ];
     let stored = [
         Forgotten::PrivateTokens,

@@ -244,6 +244,28 @@ fn nothing_is_allowed_by_a_bare_star_or_on_a_whole_service() {
     });
 }
 
+/// A call that waits for a job, or that reads a long list, comes back by a message that its own function sends; so does a tick that
+/// meets a comparison.
+#[test]
+fn who_comes_back_may_send_to_its_own_queue() {
+    for_each_function(|stack, function, _, queue| {
+        if !["Function", "PlannerFunction"].contains(&function.id) {
+            return;
+        }
+        let mut may_send = false;
+        for role in stack.everywhere("AWS::IAM::Role") {
+            let policies = role.property("Policies");
+            let statements = policies.as_array().into_iter().flatten().map(|p| &p["PolicyDocument"]["Statement"]);
+            for statement in statements.flat_map(|s| s.as_array().into_iter().flatten()).map(plain) {
+                let sends = texts(&statement["Action"]).iter().any(|action| action == "sqs:SendMessage");
+                let to = statement["Resource"].as_array().into_iter().flatten().filter_map(|r| role.stack.follow(r));
+                may_send |= sends && to.into_iter().any(|to| to.id == queue.id && to.stack.file == queue.stack.file);
+            }
+        }
+        assert!(may_send, "{function}: cannot send to {queue}");
+    });
+}
+
 #[test]
 fn the_fixed_part_of_the_cost_counts_the_alarms_that_there_are() {
     let [core, destination] = stacks().map(|stack| stack.everywhere("AWS::CloudWatch::Alarm").len() as u64);
@@ -292,7 +314,7 @@ fn the_bucket_is_versioned_private_encrypted_and_keeps_histories() {
         let prefix = rule["Prefix"].as_str().unwrap_or("");
         let expires = !rule["ExpirationInDays"].is_null();
         assert!(
-            !expires || ["changesets/", "reports/"].contains(&prefix),
+            !expires || ["changesets/", "members/", "reports/"].contains(&prefix),
             "current objects under {prefix} would be lost"
         );
     }

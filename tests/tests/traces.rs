@@ -83,8 +83,15 @@ fn lose_b(w: &mut World) {
     w.finish(task);
 }
 
-const SETTINGS: Settings =
-    Settings { deadline_s: 86_400, max_removals: 2, attempt_limit: 2, inspect: false, replaces: None };
+const SETTINGS: Settings = Settings {
+    deadline_s: 86_400,
+    max_removals: 2,
+    attempt_limit: 2,
+    inspect: false,
+    replaces: None,
+    compares: false,
+    strangers_go: false,
+};
 const SETUP: Setup = Setup {
     seed: 0,
     syncs: 1,

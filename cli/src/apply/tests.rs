@@ -106,6 +106,24 @@ async fn a_sync_without_a_clock_has_no_schedule_and_one_that_is_gone_neither() {
 }
 
 #[tokio::test]
+async fn a_list_is_compared_by_a_schedule_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    project(dir.path(), Some(&format!("{SYNC}reconcile: {{ schedule: daily }}\n")));
+    let (session, stores) = session();
+    apply(&session, dir.path()).await;
+    let rule = stores.schedules.0.lock().unwrap().get("news.cmp").cloned().unwrap();
+    let Message::Compare { sync, tick, dry_run, .. } = Message::parse(&rule.input).unwrap() else { panic!("{rule:?}") };
+    assert_eq!((sync, dry_run, rule.expression.as_str()), (news(), false, "cron(0 3 * * ? *)"));
+    let plan = stores.schedules.0.lock().unwrap().get("news").cloned().unwrap();
+    let Message::Plan { tick: planned, .. } = Message::parse(&plan.input).unwrap() else { panic!("{plan:?}") };
+    assert_ne!(tick, planned, "at the same minute they are two ticks");
+    assert!(apply(&session, dir.path()).await.is_empty());
+    project(dir.path(), None);
+    apply(&session, dir.path()).await;
+    assert!(stores.schedules.0.lock().unwrap().keys().eq(["other"]));
+}
+
+#[tokio::test]
 async fn a_recreated_sync_has_a_new_incarnation() {
     let dir = tempfile::tempdir().unwrap();
     project(dir.path(), Some(SYNC));

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::entry::{Meaning, Wanted, entry};
 use crate::ended::Trouble;
-use crate::schedules::{Rule, rule};
+use crate::schedules::{Rule, comparing, comparing_rule, rule};
 use crate::session::Session;
 
 /// What becomes of a schedule.
@@ -56,6 +56,8 @@ pub(crate) struct SyncWork {
     pub(crate) entry: SyncEntry,
     pub(crate) meaning: Meaning,
     pub(crate) schedule: ScheduleChange,
+    /// The schedule by which its list is compared.
+    pub(crate) comparing: ScheduleChange,
     document: Bytes,
 }
 
@@ -84,7 +86,10 @@ impl Work {
         self.gone_syncs.is_empty()
             && self.gone_destinations.is_empty()
             && self.destinations.iter().all(|d| !d.changed)
-            && self.syncs.iter().all(|s| s.meaning == Meaning::Same && s.schedule == ScheduleChange::Same)
+            && self.syncs.iter().all(|s| {
+                let schedules = [&s.schedule, &s.comparing];
+                s.meaning == Meaning::Same && schedules.iter().all(|change| **change == ScheduleChange::Same)
+            })
     }
 
     /// What cannot be taken back, one line each: it is confirmed first.
@@ -137,7 +142,10 @@ impl Work {
             let is = session.schedules.get(name.as_str()).await?;
             let should = rule(name, &config.schedule, &session.stage, &session.place);
             let schedule = ScheduleChange::between(is.as_ref(), should);
-            work.syncs.push(SyncWork { entry, meaning, schedule, document });
+            let is = session.schedules.get(&comparing(name)).await?;
+            let should = comparing_rule(name, &config.reconcile.schedule, &session.stage, &session.place);
+            let comparing = ScheduleChange::between(is.as_ref(), should);
+            work.syncs.push(SyncWork { entry, meaning, schedule, comparing, document });
         }
         work.gone_syncs = stored.into_values().collect();
         Ok(work)
@@ -195,7 +203,8 @@ impl Work {
                     );
                 }
             }
-            change_schedule(session, sync, &s.schedule).await?;
+            change_schedule(session, sync.as_str(), &s.schedule).await?;
+            change_schedule(session, &comparing(sync), &s.comparing).await?;
             if s.meaning.ingests() {
                 let message = Message::Ingest {
                     dataset: s.entry.dataset.clone(),
@@ -210,6 +219,7 @@ impl Work {
             say(format!("deleting sync {}", gone.sync));
             // The schedule first: were it left behind, nobody would know of it.
             session.schedules.delete(gone.sync.as_str()).await?;
+            session.schedules.delete(&comparing(&gone.sync)).await?;
             session.log.delete_sync(&gone.sync).await?;
         }
         for gone in &self.gone_destinations {
@@ -219,12 +229,12 @@ impl Work {
     }
 }
 
-async fn change_schedule(session: &Session, sync: &SyncId, change: &ScheduleChange) -> anyhow::Result<()> {
+async fn change_schedule(session: &Session, name: &str, change: &ScheduleChange) -> anyhow::Result<()> {
     match change {
         ScheduleChange::Same => Ok(()),
-        ScheduleChange::Create(rule) => session.schedules.put(sync.as_str(), rule, false).await,
-        ScheduleChange::Update(rule) => session.schedules.put(sync.as_str(), rule, true).await,
-        ScheduleChange::Delete => session.schedules.delete(sync.as_str()).await,
+        ScheduleChange::Create(rule) => session.schedules.put(name, rule, false).await,
+        ScheduleChange::Update(rule) => session.schedules.put(name, rule, true).await,
+        ScheduleChange::Delete => session.schedules.delete(name).await,
     }
 }
 
@@ -247,6 +257,9 @@ pub(crate) struct Told<'a> {
     change: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<&'static str>,
+    /// The schedule by which the list is compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reconcile: Option<&'static str>,
 }
 
 impl Work {
@@ -257,14 +270,16 @@ impl Work {
             name: d.entry.destination.as_str(),
             change: if d.changed { "applied" } else { "same" },
             schedule: None,
+            reconcile: None,
         });
         let syncs = self.syncs.iter().map(|s| Told {
             kind: "sync",
             name: s.entry.sync.as_str(),
             change: s.meaning.as_str(),
             schedule: Some(s.schedule.as_str()),
+            reconcile: Some(s.comparing.as_str()),
         });
-        let gone = |kind, name| Told { kind, name, change: "deleted", schedule: None };
+        let gone = |kind, name| Told { kind, name, change: "deleted", schedule: None, reconcile: None };
         let gone_syncs = self.gone_syncs.iter().map(|e| gone("sync", e.sync.as_str()));
         let gone_destinations = self.gone_destinations.iter().map(|d| gone("destination", d.as_str()));
         destinations.chain(syncs).chain(gone_syncs).chain(gone_destinations).collect()

@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod pause;
 pub(crate) mod plan;
+pub(crate) mod reconcile;
 pub(crate) mod rejects;
 pub(crate) mod resync;
 pub(crate) mod runs;
@@ -49,6 +50,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Sync(SyncCommand::Now(c)) => c.run(s, json).await,
         Command::Pause(c) => c.run(s, json).await,
         Command::Resume(c) => c.run(s, json).await,
+        Command::Reconcile(c) => c.run(s, json).await,
         Command::Resync(c) => c.run(s, json).await,
         Command::Erase(c) => c.run(s, json).await,
         Command::Check(c) => c.run(s, &global).await,

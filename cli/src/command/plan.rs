@@ -39,6 +39,7 @@ pub(super) async fn planner(session: &Session) -> anyhow::Result<Planner> {
         limits: Limits::default(),
         meter: Meter::default(),
         ingest_queue: String::new(),
+        own_queue: String::new(),
         janitor_queue: String::new(),
     })
 }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::Args;
 use comfy_table::Cell;
 use driftless_deltalog::head::Head;
-use driftless_deltalog::ledger::{Run, RunState};
+use driftless_deltalog::ledger::{Drift, Run, RunState};
 use driftless_deltalog::registry::SyncEntry;
 use driftless_model::{Millis, SyncId};
 use driftless_state::{SyncState, documents};
@@ -61,6 +61,8 @@ struct Standing {
     pending_changes: u64,
     run: Option<Active>,
     last_run: Option<Past>,
+    /// What the last comparison with the remote list found.
+    last_comparison: Option<Compared>,
     /// Records that the destination refused, the quarantined included.
     rejected: u64,
     quarantined: u64,
@@ -110,6 +112,14 @@ struct Past {
     calls: u64,
     requests: u64,
     committed_at: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Compared {
+    run: String,
+    at: Option<String>,
+    /// Absent if the list could not be read.
+    drift: Option<Drift>,
 }
 
 #[derive(Debug, Serialize)]
@@ -175,7 +185,7 @@ async fn standing(session: &Session, entry: &SyncEntry) -> anyhow::Result<Standi
     let sync = &entry.sync;
     let config = documents::sync(session.objects.as_ref(), entry).await?;
     let head = head(session, entry).await?;
-    let (run, last_run) = runs(session, sync, head.as_ref()).await?;
+    let (run, last_run, last_comparison) = runs(session, sync, head.as_ref()).await?;
     let rejects = session.log.rejects(sync).await?;
     let quarantined = rejects.iter().filter(|r| r.attempts >= config.attempt_limit).count() as u64;
     let list_size = match &head {
@@ -201,6 +211,7 @@ async fn standing(session: &Session, entry: &SyncEntry) -> anyhow::Result<Standi
         pending_changes: head.as_ref().map_or(0, pending),
         run,
         last_run,
+        last_comparison,
         rejected: rejects.len() as u64,
         quarantined,
         held: head.iter().flat_map(|h| held(sync, h)).collect(),
@@ -217,7 +228,10 @@ async fn standing(session: &Session, entry: &SyncEntry) -> anyhow::Result<Standi
     Ok(standing)
 }
 
-async fn runs(session: &Session, sync: &SyncId, head: Option<&Head>) -> anyhow::Result<(Option<Active>, Option<Past>)> {
+/// The active run, the last that sent something, and the last comparison.
+type Runs = (Option<Active>, Option<Past>, Option<Compared>);
+
+async fn runs(session: &Session, sync: &SyncId, head: Option<&Head>) -> anyhow::Result<Runs> {
     let mut active = None;
     if let Some(id) = head.and_then(|h| h.active_run.as_ref())
         && let Some(run) = session.log.run(sync, id).await?
@@ -225,11 +239,12 @@ async fn runs(session: &Session, sync: &SyncId, head: Option<&Head>) -> anyhow::
         active = Some(going_on(&run, calls(session, sync, id).await?));
     }
     let recent = session.log.runs(sync, 20).await?;
-    let last = match recent.iter().find(|r| r.state == RunState::Committed) {
+    let last = match recent.iter().find(|r| r.state == RunState::Committed && r.compares.is_none()) {
         Some(run) => Some(past(run, calls(session, sync, &run.id).await?)),
         None => None,
     };
-    Ok((active, last))
+    let compared = recent.iter().find(|r| r.state == RunState::Committed && r.compares.is_some());
+    Ok((active, last, compared.map(Compared::of)))
 }
 
 fn going_on(run: &Run, calls: Calls) -> Active {
@@ -282,6 +297,34 @@ fn held<'a>(sync: &'a SyncId, head: &'a Head) -> impl Iterator<Item = Held> + 'a
             approve_command: format!("driftless approve {sync} --version {version} --ceiling {}", hold.count),
         }
     })
+}
+
+impl Compared {
+    fn of(run: &Run) -> Self {
+        let drift = run.result.and_then(|result| result.drift);
+        Self { run: run.id.to_string(), at: run.committed_at.map(utc), drift }
+    }
+
+    /// What to say of it; nothing if nothing differed.
+    fn line(&self) -> Option<String> {
+        let at = self.at.as_deref().unwrap_or_default();
+        let Some(d) = &self.drift else {
+            return Some(format!("the list could not be read by {}, at {at}", self.run));
+        };
+        if d.incomparable {
+            return Some(format!("compared at {at}: none of {} members is anybody that was sent", count(d.members)));
+        }
+        let all = [
+            (d.missing, "missing"),
+            (d.strays, "removed and still there"),
+            (d.strangers, "unknown here"),
+            (d.duplicates, "duplicates"),
+        ];
+        let found: Vec<String> =
+            all.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(n))).collect();
+        let members = count(d.members);
+        (!found.is_empty()).then(|| format!("compared at {at}: of {members} members, {}", found.join(", ")))
+    }
 }
 
 impl Standing {
@@ -340,6 +383,7 @@ impl Standing {
                 lines.push(format!("{} jobs at the destination, the oldest accepted at {since}", count(run.jobs)));
             }
         }
+        lines.extend(self.last_comparison.as_ref().and_then(Compared::line));
         if let Some(last) = self.last_run.as_ref().filter(|last| last.unnamed > 0) {
             lines.push(format!(
                 "run {}: the destination refused {} records and does not say which; they count as delivered",

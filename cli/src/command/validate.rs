@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use comfy_table::Cell;
-use driftless_config::{Destination, Problem, Project, Strategy, Sync, load_project};
+use driftless_config::{Destination, Problem, Project, Schedule, Strangers, Strategy, Sync, load_project};
 use driftless_connector::{BuildError, HttpPolicy, MissingSecret, Secrets, build, capabilities_of};
 use driftless_model::{InTurn, SyncId};
 use driftless_snapshot::{Digested, HashKey, Limits, Source, View, ViewError, ViewSpec, check_view};
@@ -110,6 +110,18 @@ pub(crate) fn examine(project: &Project) -> Found {
                 "strategy",
                 format!("the destination `{}` cannot replace a whole list", sync.destination),
                 "leave `strategy` out, or write delta or full_then_remove",
+            ));
+        }
+        let reads = sync.strategy == Strategy::Compare
+            || sync.reconcile.schedule != Schedule::Manual
+            || sync.reconcile.strangers == Strangers::Remove;
+        if reads && !can.list {
+            let key = if sync.strategy == Strategy::Compare { "strategy" } else { "reconcile" };
+            found.problems.push(project.sync_problem(
+                name,
+                key,
+                format!("the members of a list at `{}` cannot be listed, so it cannot be compared", sync.destination),
+                format!("leave `{key}` out"),
             ));
         }
         for (missing, what) in

@@ -392,6 +392,7 @@ mod tests {
             progress: None,
             progress_rows: Vec::new(),
             jobs: Vec::new(),
+            reading: None,
             outcome: None,
             last_error: None,
         };

@@ -133,8 +133,12 @@ impl Delivery {
             let _: Swap = self.log.release(sync, &call, &token, call.maybe).await?;
             return Ok(Delivered::Dropped);
         }
-        let rows =
-            driftless_history::read_rows(self.objects.as_ref(), &item.changeset, call.first_row, call.rows).await?;
+        let rows = match call.operation.has_rows() || call.operation == Operation::Clear {
+            true => {
+                driftless_history::read_rows(self.objects.as_ref(), &item.changeset, call.first_row, call.rows).await?
+            }
+            false => Vec::new(),
+        };
         let erased = self.erased(sync, call.operation).await?;
         // Claimed first, then the run is read again: closing sets its state, then looks at claims (protocol rule 16).
         let item = match self.working_run(sync, run).await? {
@@ -147,6 +151,9 @@ impl Delivery {
         let stop_before = deadline.min(lease_until);
         if matches!(call.operation, Operation::Inspect | Operation::Prepare) {
             return self.first(connector, &item, call, &token).await;
+        }
+        if call.operation == Operation::List {
+            return self.read_list(connector, &item, call, &token, stop_before).await;
         }
         let Split { mut outcomes, open, never_again } = split(&call, &rows, &erased, is_closing(&item))?;
         let base = format!("{run}-{number}");
@@ -231,7 +238,7 @@ impl Delivery {
     }
 
     /// Everything that is known of a call, with what earlier claims found out.
-    fn known(
+    pub(crate) fn known(
         &self,
         call: &Call,
         outcomes: &BTreeMap<u32, RowOutcome>,
@@ -249,19 +256,19 @@ impl Delivery {
     }
 
     /// What the call has used, over all claims, with the write that says so. What an earlier write did not carry is in it.
-    fn used(&self, call: &Call, run: &Run) -> Usage {
+    pub(crate) fn used(&self, call: &Call, run: &Run) -> Usage {
         call.usage() + self.meter.take_for(&run.sync) + CARRIER
     }
 
     /// The write that said what was used has counted itself.
-    fn carried(&self) {
+    pub(crate) fn carried(&self) {
         let after = self.meter.take();
         let write_units = after.write_units.saturating_sub(CARRIER.write_units);
         self.meter.count(Usage { write_units, ..after });
     }
 
     /// What a stop means for the run and the message.
-    async fn stop(&self, run: &Run, call: &Call, stop: Stop) -> Result<Delivered, Error> {
+    pub(crate) async fn stop(&self, run: &Run, call: &Call, stop: Stop) -> Result<Delivered, Error> {
         let now = self.clock.now();
         match stop {
             Stop::Deadline => Ok(Delivered::Later(Duration::from_secs(1))),
@@ -368,14 +375,14 @@ impl Delivery {
     }
 
     /// Tells the janitor when the phase has no open call left. If we die before this line the periodic sweep finds it.
-    async fn ask_for_sweep(&self, run: &Run) -> Result<(), Error> {
+    pub(crate) async fn ask_for_sweep(&self, run: &Run) -> Result<(), Error> {
         if !self.log.has_open_calls(&run.sync, &run.id, run.phase).await? {
             self.sweep(run).await?;
         }
         Ok(())
     }
 
-    async fn sweep(&self, run: &Run) -> Result<(), Error> {
+    pub(crate) async fn sweep(&self, run: &Run) -> Result<(), Error> {
         let sweep = Message::Sweep { sync: Some(run.sync.clone()), run: Some(run.id.clone()) };
         Ok(self.queue.send(&self.janitor_queue, &[Outgoing::from(&sweep)]).await?)
     }
@@ -443,7 +450,7 @@ fn outcome(outcomes: &BTreeMap<u32, RowOutcome>, requests: u32, at: Millis, usag
 }
 
 /// Why it stopped. Waiting for a job is no failure.
-fn reason(stop: &Stop) -> Option<&str> {
+pub(crate) fn reason(stop: &Stop) -> Option<&str> {
     match stop {
         Stop::Throttled { reason, .. } | Stop::Down { reason } | Stop::Fatal { reason } | Stop::NoAnswer { reason } => {
             Some(reason)

@@ -13,6 +13,9 @@ pub enum Error {
     /// A configuration document could not be read.
     #[error("the configuration could not be read")]
     State(#[from] driftless_state::Error),
+    /// What was read of the list could not be kept.
+    #[error("the bucket could not be used")]
+    Objects(#[from] driftless_objects::Error),
     /// A message could not be sent.
     #[error("a message could not be queued")]
     Queue(#[from] driftless_delivery::Error),
@@ -32,6 +35,7 @@ impl Error {
             Self::Deltalog(e) => e.disposition(),
             Self::History(e) => e.disposition(),
             Self::State(e) => e.disposition(),
+            Self::Objects(e) => e.disposition(),
             Self::Queue(e) => e.disposition(),
             Self::Payload { .. } => Disposition::Fatal,
         }

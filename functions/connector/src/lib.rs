@@ -16,6 +16,7 @@ mod deliver;
 mod error;
 mod files;
 mod handler;
+mod reading;
 mod split;
 mod tokens;
 

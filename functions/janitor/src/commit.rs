@@ -29,18 +29,53 @@ impl Janitor {
         deadline: Millis,
     ) -> Result<Swap, Error> {
         let calls = self.log.calls(&head.sync, &run.id).await?;
-        let changeset = driftless_history::read_changeset(self.objects.as_ref(), &run.changeset).await?;
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), head);
         let deltas = state.deltas().await?;
+        let (settlement, result) = match run.compares {
+            Some(compares) => self.compared(head, run, &calls, compares, &state, &deltas).await?,
+            None => self.delivered(head, run, &calls, &state, &deltas).await?,
+        };
+        if run.compares.is_some() && settlement.changed.is_empty() {
+            return self.end_comparison(run, calls.iter().map(Call::usage).sum(), result).await;
+        }
+        let now = self.clock.now();
+        let all = result.delivered + result.unknown + result.undelivered;
+        let succeeded = run.compares.is_none() && result.delivered >= threshold.of(all);
+        let succeeded_at = succeeded.then_some(now);
+        let until_now = run.usage + calls.iter().map(Call::usage).sum();
+        let (swap, usage) = if self.must_fold(head, run, &state, &deltas, &settlement) {
+            self.fold_run(head, run, until_now, &state, deltas, settlement, succeeded_at, deadline).await?
+        } else {
+            self.append_delta(head, run, until_now, settlement, succeeded_at, deadline).await?
+        };
+        if swap == Swap::Done {
+            tell_usage("run", &head.sync, Some(&run.id), &usage);
+            let committed =
+                Run { state: RunState::Committed, committed_at: Some(now), result: Some(result), usage, ..run.clone() };
+            let _: Swap = self.log.update_run(&committed, &["open", "closing"]).await?;
+        }
+        Ok(swap)
+    }
+
+    /// What the run's calls moved, by the ledger's word.
+    async fn delivered(
+        &self,
+        head: &Head,
+        run: &Run,
+        calls: &[Call],
+        state: &SyncState<'_>,
+        deltas: &BTreeMap<KeyHash, Option<AckRow>>,
+    ) -> Result<(Settlement, RunResult), Error> {
+        let changeset = driftless_history::read_changeset(self.objects.as_ref(), &run.changeset).await?;
         let named: BTreeSet<KeyHash> = (changeset.rows.iter().map(|r| r.key_hash))
             .chain(changeset.transfers.iter().flat_map(|t| [t.from, t.owner]))
             .collect();
-        let a = state.a_rows(&named, &deltas, &run.config.fingerprint).await?;
+        let a = state.a_rows(&named, deltas, &run.config.fingerprint).await?;
         let mut reports: Vec<CallReport<'_>> = calls.iter().map(|c| report(c, &changeset)).collect();
-        if replaces(&calls) && calls.iter().any(was_claimed) {
+        if replaces(calls) && calls.iter().any(was_claimed) {
             // The parts of a session are what the list is when the last one was taken, and nothing before.
             let unfinished = calls.iter().any(|c| c.session.is_some_and(|s| s.last()) && c.outcome.is_none());
-            for (report, call) in reports.iter_mut().zip(&calls) {
+            for (report, call) in reports.iter_mut().zip(calls) {
                 report.replaced = true;
                 if unfinished && call.session.is_some() && was_claimed(call) {
                     report.outcomes.clear();
@@ -67,22 +102,9 @@ impl Janitor {
             unknown: settlement.unknown,
             undelivered: settlement.undelivered,
             unnamed: calls.iter().filter_map(told).flat_map(|t| t.unnamed.values()).sum(),
+            drift: None,
         };
-        let all = result.delivered + result.unknown + result.undelivered;
-        let succeeded_at = (result.delivered >= threshold.of(all)).then_some(now);
-        let until_now = run.usage + calls.iter().map(Call::usage).sum();
-        let (swap, usage) = if self.must_fold(head, run, &state, &deltas, &settlement) {
-            self.fold_run(head, run, until_now, &state, deltas, settlement, succeeded_at, deadline).await?
-        } else {
-            self.append_delta(head, run, until_now, settlement, succeeded_at, deadline).await?
-        };
-        if swap == Swap::Done {
-            tell_usage("run", &head.sync, Some(&run.id), &usage);
-            let committed =
-                Run { state: RunState::Committed, committed_at: Some(now), result: Some(result), usage, ..run.clone() };
-            let _: Swap = self.log.update_run(&committed, &["open", "closing"]).await?;
-        }
-        Ok(swap)
+        Ok((settlement, result))
     }
 
     fn must_fold(
@@ -226,9 +248,8 @@ impl Janitor {
         overlay: &mut BTreeMap<KeyHash, Option<AckRow>>,
         fingerprint: &str,
     ) -> Result<States, Error> {
-        let changed: BTreeSet<KeyHash> = overlay.keys().copied().collect();
-        // D's states from before: for records that were sent although no version named them.
-        state.complete(states, &changed).await?;
+        // D's states from before: for records that were sent, or found, although no version named them.
+        state.complete(states, overlay).await?;
         let touched: BTreeSet<KeyHash> = states.keys().copied().collect();
         if !state.made_under(fingerprint) {
             let before = state.a_rows(&touched, &BTreeMap::new(), fingerprint).await?;
@@ -257,7 +278,7 @@ fn replaces(calls: &[Call]) -> bool {
 }
 
 fn was_claimed(call: &Call) -> bool {
-    let looks = matches!(call.operation, Operation::Inspect | Operation::Prepare);
+    let looks = matches!(call.operation, Operation::Inspect | Operation::Prepare | Operation::List);
     !looks && (call.outcome.is_some() || call.claim.is_some() || call.maybe || call.progress.is_some())
 }
 

@@ -12,6 +12,7 @@
 
 mod commit;
 mod compact;
+mod compare;
 mod error;
 mod handler;
 mod sweep;

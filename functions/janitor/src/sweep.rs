@@ -15,6 +15,7 @@ use driftless_objects::Objects;
 use driftless_state::{SyncState, documents, names};
 
 use crate::compact::Compacting;
+use crate::compare::plans_after;
 use crate::error::Error;
 
 /// What a sweep needs.
@@ -157,6 +158,10 @@ impl Janitor {
         let Some(run) = self.log.run(&head.sync, id).await? else { return Ok(Swept::Nothing) };
         let now = self.clock.now();
         match &run.state {
+            RunState::Parked { reason, .. } if run.compares.is_some() => {
+                // Nothing is sent while it is active, and nothing is lost with it.
+                self.close(&run, &format!("the list could not be read: {reason}")).await
+            }
             RunState::Parked { .. } if head.version > run.through => {
                 self.close(&run, "overtaken by a newer snapshot").await
             }
@@ -182,6 +187,11 @@ impl Janitor {
                     return Ok(Swept::Waiting);
                 }
                 self.settle(head, &run, config, deadline).await
+            }
+            RunState::Committed if run.compares.is_some() => {
+                let _: Swap = self.log.deactivate(&head.sync, id).await?;
+                self.plan_after(head, &run).await?;
+                Ok(Swept::Committed { run: run.id.clone() })
             }
             RunState::Committed | RunState::Abandoned => Ok(Swept::Nothing),
         }
@@ -293,12 +303,20 @@ impl Janitor {
         if self.commit(head, run, config.success_threshold, deadline).await? == Swap::Lost {
             return Ok(Swept::Waiting);
         }
-        let closed = matches!(run.state, RunState::Closing { .. });
-        if closed || head.version > run.through {
-            let tick = format!("after-{}", run.id);
-            self.ask_for_plan(&head.sync, tick, "overtaken").await?;
-        }
+        self.plan_after(head, run).await?;
         Ok(Swept::Committed { run: run.id.clone() })
+    }
+
+    async fn plan_after(&self, head: &Head, run: &Run) -> Result<(), Error> {
+        let closed = matches!(run.state, RunState::Closing { .. });
+        let (due, cause) = match run.compares {
+            Some(compares) => (plans_after(head, run, compares), "compared"),
+            None => (closed || head.version > run.through, "overtaken"),
+        };
+        if due {
+            self.ask_for_plan(&head.sync, format!("after-{}", run.id), cause).await?;
+        }
+        Ok(())
     }
 
     async fn ask_for_plan(&self, sync: &SyncId, tick: String, cause: &str) -> Result<(), Error> {
@@ -335,7 +353,11 @@ impl Janitor {
     ) -> Result<(), Error> {
         let partition = state.partition(retired.version, &retired.entry);
         let items = match &retired.entry.kind {
-            VersionKind::Items => self.log.items(&partition, retired.entry.count).await?,
+            VersionKind::Items => match self.log.items(&partition, retired.entry.count).await {
+                // Stamped by a sweep that died before it could say so, and expired since: there is nothing left to stamp.
+                Err(driftless_deltalog::Error::Incomplete { .. }) => BTreeMap::new(),
+                items => items?,
+            },
             VersionKind::Bulk { .. } => BTreeMap::new(),
         };
         let keys: BTreeSet<KeyHash> = items.keys().copied().collect();

@@ -180,7 +180,7 @@ fn session_number(run: &RunId) -> u64 {
     run.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, fold) >> 1
 }
 
-fn call(run: &RunId, number: u32, phase: u8, operation: Operation, first_row: u64, rows: u32) -> Call {
+pub(crate) fn call(run: &RunId, number: u32, phase: u8, operation: Operation, first_row: u64, rows: u32) -> Call {
     Call {
         run: run.clone(),
         number,
@@ -195,6 +195,7 @@ fn call(run: &RunId, number: u32, phase: u8, operation: Operation, first_row: u6
         progress: None,
         progress_rows: Vec::new(),
         jobs: Vec::new(),
+        reading: None,
         outcome: None,
         last_error: None,
     }

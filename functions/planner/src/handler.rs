@@ -13,7 +13,7 @@ use driftless_runtime::{
 };
 use driftless_snapshot::{HashKey, Limits};
 
-use crate::plan::{Planned, Planner, Request};
+use crate::plan::{Asked, Planned, Planner, Request};
 
 /// Builds the function from its environment.
 ///
@@ -40,6 +40,7 @@ pub async fn init() -> Result<Service, InitError> {
         limits: Limits::default(),
         meter: meter.clone(),
         ingest_queue: config.common.ingest_queue_url.clone(),
+        own_queue: config.common.planner_queue_url.clone(),
         janitor_queue: config.common.janitor_queue_url.clone(),
     };
     let function = PlannerFunction { planner, metrics: Arc::clone(&metrics) };
@@ -63,7 +64,11 @@ impl Function for PlannerFunction {
     async fn message(&self, body: &str, record: &Record, _: Deadline) -> Verdict {
         let request = match Message::parse(body) {
             Ok(Message::Plan { sync, tick, cause, after_ingest }) => {
-                Request { sync, tick: tick_of(tick, record), cause, look_for_snapshot: !after_ingest }
+                Request { sync, tick: tick_of(tick, record), cause, look_for_snapshot: !after_ingest, compare: None }
+            }
+            Ok(Message::Compare { sync, tick, cause, dry_run }) => {
+                let compare = Some(if dry_run { Asked::Report } else { Asked::Correct });
+                Request { sync, tick: tick_of(tick, record), cause, look_for_snapshot: false, compare }
             }
             Ok(other) => return Verdict::Reject { reason: format!("a {} message does not belong here", other.kind()) },
             Err(malformed) => return malformed.into(),
@@ -113,5 +118,5 @@ impl PlannerFunction {
 /// The scheduler fills the scheduled time in as the tick. Where it does not (an emulator, a message by hand), the message itself
 /// is the tick: it is the same at every redelivery.
 fn tick_of(tick: String, record: &Record) -> String {
-    if tick.is_empty() || tick.starts_with('<') { format!("message-{}", record.message_id) } else { tick }
+    if tick.is_empty() || tick.contains('<') { format!("message-{}", record.message_id) } else { tick }
 }

@@ -10,6 +10,7 @@
 //! What does not belong here: talking to destinations, moving A.
 
 pub mod calls;
+mod compare;
 mod error;
 mod handler;
 pub mod plan;

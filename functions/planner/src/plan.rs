@@ -45,6 +45,8 @@ pub struct Planner {
     pub meter: Meter,
     /// Where ingest requests go.
     pub ingest_queue: String,
+    /// Where requests come back from that met something in their way.
+    pub own_queue: String,
     /// Where sweeps are asked for.
     pub janitor_queue: String,
 }
@@ -60,6 +62,17 @@ pub struct Request {
     pub cause: String,
     /// Look for a snapshot whose event was lost before planning. Not when ingest itself asks.
     pub look_for_snapshot: bool,
+    /// Read the remote list and compare it with A, instead of sending what differs.
+    pub compare: Option<Asked>,
+}
+
+/// What becomes of what a comparison finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It is only told.
+    Report,
+    /// A is corrected by it, and the next run sends what differs then.
+    Correct,
 }
 
 /// What came of a request.
@@ -76,6 +89,8 @@ pub enum Planned {
     InSync,
     /// Another run is active; the janitor takes it from here.
     Busy,
+    /// Another run is active that does not do what was asked for: the request comes back later.
+    InTheWay,
     /// A snapshot or configuration must be ingested first; planning is asked for again after it.
     IngestFirst,
     /// The tick has made its run before.
@@ -121,6 +136,9 @@ impl Planner {
         }
         let head = self.log.head(&request.sync).await?.filter(|h| h.incarnation == entry.incarnation);
         if let Some(run) = head.as_ref().and_then(|h| h.active_run.clone()) {
+            if self.is_in_the_way(request, &run).await? {
+                return self.come_back(request).await;
+            }
             return self.hand_over(&entry, run).await;
         }
         let stale = head.as_ref().is_none_or(|h| h.config.epoch < entry.config.epoch);
@@ -133,6 +151,9 @@ impl Planner {
             return Ok(Planned::Overtaken);
         }
         let setting = self.setting(entry).await?;
+        if let Some(planned) = self.compare_first(request, &head, &setting).await? {
+            return Ok(planned);
+        }
         self.run(request, &head, &setting).await
     }
 
@@ -227,7 +248,8 @@ impl Planner {
         let calls = rows.calls(&id, &setting.capabilities, first);
         let mut run = self.run_item(request, head, setting, &decision, &rows, &calls, id, now);
         run.usage = self.meter.take_for(&head.sync) + still_to_come(head, &run, &calls);
-        self.activate(request, head, setting, run, rows, decision.net, &calls).await
+        let changeset = Changeset { rows: rows.rows, transfers: decision.net.transfers };
+        self.activate(request, head, setting, run, changeset, &calls).await
     }
 
     #[allow(clippy::too_many_arguments)] // a constructor: one argument a source
@@ -255,6 +277,7 @@ impl Planner {
             phase: calls.iter().map(|c| c.phase).min().unwrap_or(0),
             counts: counts(&decision.net, rows),
             strategy: decision.strategy.clone(),
+            compares: None,
             cause: request.cause.clone(),
             state: RunState::Open,
             parkings: 0,
@@ -269,19 +292,17 @@ impl Planner {
 
     /// Run item → changeset → calls → activate → send.
     #[allow(clippy::too_many_arguments)] // the last step: everything that planning found out
-    async fn activate(
+    pub(crate) async fn activate(
         &self,
         request: &Request,
         head: &Head,
         setting: &Setting,
         run: Run,
-        rows: Rows,
-        net: Net,
+        changeset: Changeset,
         calls: &[Call],
     ) -> Result<Planned, Error> {
         let sync = &head.sync;
         let _: Swap = self.log.put_run(&run).await?;
-        let changeset = Changeset { rows: rows.rows, transfers: net.transfers };
         self.objects.create(&run.changeset, encode_changeset(&changeset)?).await?;
         self.log.put_calls(sync, calls).await?;
         let guard = ActivationGuard {
@@ -467,7 +488,7 @@ impl Planner {
 
 /// What planning uses from the run item on, which is the last write that can say so: run item, changeset, calls, activation (a
 /// transaction of head and tick) and the messages of the first phase.
-fn still_to_come(head: &Head, run: &Run, calls: &[Call]) -> Usage {
+pub(crate) fn still_to_come(head: &Head, run: &Run, calls: &[Call]) -> Usage {
     let write_units = 1 + calls.len() as u64 + 2 * (head.write_units() + 1);
     sending(&messages(run, calls, run.phase)) + Usage { write_units, puts: 1, ..Usage::default() }
 }

@@ -166,7 +166,8 @@ pub fn choose(wanted: Strategy, alternatives: &[Alternative]) -> (Way, String) {
                 _ => plain(Way::Delta),
             }
         }
-        Strategy::Delta | Strategy::Compare | Strategy::NewList => plain(Way::Delta),
+        Strategy::Compare => (Way::Delta, "delta: what differs after the list was read".to_owned()),
+        Strategy::Delta | Strategy::NewList => plain(Way::Delta),
     }
 }
 

@@ -10,7 +10,8 @@
 //! 3. [`net_changes`] derives from those states and A's rows what to send, what to remove and which identifiers change hands;
 //! 4. [`pack`] cuts the rows into the fewest calls;
 //! 5. [`settle`] moves A forward by exactly what was delivered (US 6,044,381: what is not acknowledged is forgotten as sent);
-//! 6. [`residue`] is what remains different.
+//! 6. [`residue`] is what remains different;
+//! 7. a [`Comparison`] with the remote list says where A is wrong: whoever is missing there becomes uncertain, and so differs from D.
 //!
 //! Invariants kept here: DL-2 (only delivered rows move A), DL-3 (what did not move stays in the residue), DL-4 (removals carry
 //! what was sent, less what remains), DL-5 (one entry a record; fewest calls), DL-8 (holds are subtracted), DL-10 (states, not
@@ -23,6 +24,7 @@
 mod aggregate;
 mod bulk;
 mod differing;
+mod drift;
 mod merge;
 mod net;
 mod pack;
@@ -33,6 +35,7 @@ mod settle;
 pub use aggregate::{States, aggregate};
 pub use bulk::{BulkThreshold, outlives_bulk};
 pub use differing::{Differing, Step, differing};
+pub use drift::{Comparison, Drift, RemoteList, as_compared, still_there};
 pub use merge::{Changes, MergeDiff, forget_fingerprints, merge_diff};
 pub use net::{Mode, Net, NetInput, Removal, Send, net_changes};
 pub use pack::{BatchLimit, CallRange, pack};

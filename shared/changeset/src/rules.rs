@@ -24,6 +24,10 @@ pub enum Rule {
     BulkIsThere,
     /// Rule 14: under a new configuration acknowledged hashes are not compared.
     NewConfiguration,
+    /// Whoever is missing in the list that a comparison has read becomes uncertain.
+    MissingIsUncertain,
+    /// Whoever was removed and is in that list is remembered with what is there.
+    StillThere,
 }
 
 #[cfg(feature = "mutation")]

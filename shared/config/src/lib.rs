@@ -38,7 +38,7 @@ pub use secret_ref::{InvalidSecretRef, SecretRef};
 pub use source::{parse_destination, parse_sync};
 pub use sync::{
     ClockSchedule, FieldMapping, FirstSync, Guards, InvalidCron, InvalidSchedule, KeyColumns, KeyColumnsError, Mapping,
-    Mode, Needs, OnChange, Prefer, PreferOrder, RECIPE_VERSION, RECORD_KEY, RateUnit, Schedule, ScheduleExpression,
-    Selection, Strategy, Sync, TimeZoneName, UnknownTimeZone,
+    Mode, Needs, OnChange, Prefer, PreferOrder, RECIPE_VERSION, RECORD_KEY, RateUnit, Reconcile, Schedule,
+    ScheduleExpression, Selection, Strangers, Strategy, Sync, TimeZoneName, UnknownTimeZone,
 };
 pub use value::{HumanDuration, InvalidDuration, InvalidShare, Limit, Share, ShareAtLeast};

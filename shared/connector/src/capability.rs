@@ -104,7 +104,7 @@ impl Capabilities {
             Operation::Add => self.add,
             Operation::Update => self.update,
             Operation::Remove => self.remove,
-            Operation::Inspect | Operation::Prepare | Operation::Clear => None,
+            Operation::Inspect | Operation::Prepare | Operation::List | Operation::Clear => None,
         }
     }
 }

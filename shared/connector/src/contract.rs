@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use driftless_model::{
-    Disposition, IdentifierSet, Millis, Operation, RecordKey, RemoteJob as Job, RowOutcome, Session,
+    Disposition, IdentifierSet, Member, Millis, Operation, RecordKey, RemoteJob as Job, RowOutcome, Session,
 };
 use serde_json::{Map, Value};
 
@@ -77,8 +77,11 @@ pub trait Connector: Send + Sync {
         Ok(())
     }
 
-    /// The members, page by page: `None` starts, [`Page::next`] goes on. Changes nothing.
-    async fn list(&self, cursor: Option<String>) -> Result<Page, Failure>;
+    /// The members, page by page: `None` starts, [`Page::next`] goes on, also in another process. Changes nothing.
+    ///
+    /// The slot of the first request is taken already; a page that needs several passes the gate before every further one. A list
+    /// that others change meanwhile may show a member twice, or not at all: whoever reads it must be able to bear that.
+    async fn list(&self, cursor: Option<String>, gate: &dyn Gate) -> Result<Page, Failure>;
 
     /// Tries the login, the permission and the list, and says of each step how it went. Changes nothing.
     async fn check(&self) -> Vec<CheckStep>;
@@ -227,15 +230,6 @@ pub struct Page {
     pub members: Vec<Member>,
     /// Where to go on; `None` on the last page.
     pub next: Option<String>,
-}
-
-/// One member of a list, as the destination names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// The identifiers that the destination shows.
-    pub identifiers: IdentifierSet,
-    /// Its id, if there is one.
-    pub remote_id: Option<String>,
 }
 
 /// One step of [`Connector::check`].

@@ -58,10 +58,10 @@ mod webhook;
 pub use build::{BuildError, build, build_with, capabilities_of};
 pub use capability::{Acknowledges, Capabilities, Limits, Replace};
 pub use contract::{
-    Answer, Answered, Batch, CheckStep, Connector, Failure, Gate, ListState, Member, NoSlot, Open, OutRow, Page,
+    Answer, Answered, Batch, CheckStep, Connector, Failure, Gate, ListState, NoSlot, Open, OutRow, Page,
 };
-pub use driftless_model::{InFlight, RemoteJob as Job, Session};
-pub use drive::{Driven, Forget, Jobs, KeepJobs, Kept, NotKept, Stop, Work, drive};
+pub use driftless_model::{InFlight, Member, RemoteJob as Job, Session};
+pub use drive::{Driven, Forget, Jobs, KeepJobs, Kept, NotKept, ReadPage, Stop, Work, drive, read_page};
 pub use file::{Buckets, FileTrouble, Files, OnlyIf, StoredFile};
 pub use http::HttpPolicy;
 pub use pacer::{Pacer, PacerError};

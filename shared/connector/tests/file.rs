@@ -78,7 +78,7 @@ fn members(bucket: &MemoryBucket) -> BTreeSet<String> {
 async fn listed(connector: &dyn Connector) -> BTreeSet<String> {
     let (mut found, mut cursor) = (BTreeSet::new(), None);
     loop {
-        let page = connector.list(cursor).await.unwrap();
+        let page = connector.list(cursor, &Open).await.unwrap();
         found.extend(page.members.into_iter().flat_map(|m| m.identifiers).map(|i| i.value));
         cursor = page.next;
         if cursor.is_none() {
@@ -276,7 +276,7 @@ async fn a_file_that_is_not_what_its_manifest_says_is_not_read() {
         .find(|key| std::path::Path::new(key).extension().is_some_and(|e| e == "jsonl"))
         .unwrap();
     bucket.remove(&data);
-    let failure = connector.list(None).await.unwrap_err();
+    let failure = connector.list(None, &Open).await.unwrap_err();
     assert!(failure.to_string().contains("not what its manifest says"), "{failure}");
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use driftless_config::{Destination, SecretRef};
 use driftless_connector::{
-    Connector, HttpPolicy, MissingSecret, Secrets, build,
+    Connector, HttpPolicy, MissingSecret, Open, Secrets, build,
     conformance::{Manners, Person},
 };
 use driftless_model::Operation;
@@ -205,7 +205,7 @@ async fn the_list_of_the_guide_is_added_to_updated_removed_from_listed_and_compa
 
     let (mut found, mut cursor, mut pages) = (BTreeSet::new(), None, 0);
     loop {
-        let page = connector.list(cursor).await.unwrap();
+        let page = connector.list(cursor, &Open).await.unwrap();
         assert!(page.members.iter().all(|member| member.remote_id.is_some()));
         found.extend(page.members.into_iter().flat_map(|member| member.identifiers));
         cursor = page.next;

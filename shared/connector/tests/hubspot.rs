@@ -181,7 +181,7 @@ async fn members_are_listed_page_by_page_with_the_value_they_are_found_by() {
     let connector = connector(&by_id, &id);
     let (mut found, mut cursor, mut pages) = (BTreeSet::new(), None, 0);
     loop {
-        let page = connector.list(cursor).await.unwrap();
+        let page = connector.list(cursor, &Open).await.unwrap();
         assert!(page.members.iter().all(|member| member.remote_id.is_some()));
         found.extend(page.members.into_iter().flat_map(|member| member.identifiers).map(|i| i.value));
         (cursor, pages) = (page.next, pages + 1);

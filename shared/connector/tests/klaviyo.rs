@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use driftless_connector::{
-    Connector, ListState, OutRow,
+    Connector, ListState, Open, OutRow,
     conformance::{Fault, Manners, Refuses},
 };
 use driftless_model::{Identifier, IdentifierSet, Operation, RecordKey};
@@ -134,7 +134,7 @@ async fn the_list_is_read_page_by_page() {
     assert_eq!(connector.inspect().await, Ok(ListState::NotEmpty));
     let (mut members, mut cursor, mut pages) = (0, None, 0);
     loop {
-        let page = connector.list(cursor).await.expect("a page");
+        let page = connector.list(cursor, &Open).await.expect("a page");
         (members, pages) = (members + page.members.len(), pages + 1);
         cursor = page.next;
         if cursor.is_none() {

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use driftless_connector::{BuildError, Failure, HttpPolicy, ListState, Stop, Work, build, capabilities_of, drive};
+use driftless_connector::{
+    BuildError, Failure, HttpPolicy, ListState, Open, Stop, Work, build, capabilities_of, drive,
+};
 use driftless_model::{Millis, Operation, Outcome};
 use serde_json::{Value, json};
 use support::{
@@ -522,7 +524,7 @@ async fn a_list_is_read_to_its_end_in_every_way_of_paging() {
         let connector = connector(&listed(&server.url, next, query), "news");
         let (mut members, mut cursor, mut pages) = (Vec::new(), None, 0);
         loop {
-            let page = connector.list(cursor).await.unwrap();
+            let page = connector.list(cursor, &Open).await.unwrap();
             members.extend(page.members);
             pages += 1;
             cursor = page.next;
@@ -545,8 +547,8 @@ async fn a_next_page_on_another_host_is_not_read() {
     })
     .await;
     let connector = connector(&listed(&server.url, "link", ""), "news");
-    let next = connector.list(None).await.unwrap().next;
-    assert!(matches!(connector.list(next).await, Err(Failure::Fatal { .. })));
+    let next = connector.list(None, &Open).await.unwrap().next;
+    assert!(matches!(connector.list(next, &Open).await, Err(Failure::Fatal { .. })));
 }
 
 #[tokio::test]
@@ -555,13 +557,13 @@ async fn a_list_that_cannot_be_read_says_why() {
         [(401, "refuses us: HTTP 401"), (500, "not available: HTTP 500"), (429, "throttling: HTTP 429")]
     {
         let server = Server::start(move |_, _| Does::status(does)).await;
-        let failure = connector(&listed(&server.url, "link", ""), "news").list(None).await.unwrap_err();
+        let failure = connector(&listed(&server.url, "link", ""), "news").list(None, &Open).await.unwrap_err();
         assert!(failure.to_string().contains(wanted), "{failure}");
     }
     let server = Server::start(|_, _| Does::status(200)).await;
     let connector = connector(&batched(&server.url), "news");
     assert_eq!(connector.inspect().await, Ok(ListState::Unreadable));
-    assert!(matches!(connector.list(None).await, Err(Failure::Unsupported { .. })));
+    assert!(matches!(connector.list(None, &Open).await, Err(Failure::Unsupported { .. })));
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ fn removals_of(driven: &Driven, numbers: &[u32], known: bool) -> Vec<(u32, OutRo
 async fn members(connector: &dyn Connector) -> BTreeSet<String> {
     let (mut members, mut cursor) = (BTreeSet::new(), None);
     loop {
-        let page = connector.list(cursor).await.unwrap();
+        let page = connector.list(cursor, &Open).await.unwrap();
         members.extend(
             page.members.into_iter().flat_map(|m| m.identifiers).filter(|i| i.field == "email").map(|i| i.value),
         );

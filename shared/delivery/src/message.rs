@@ -37,6 +37,18 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "is_false")]
         after_ingest: bool,
     },
+    /// To the planner: read the remote list and compare it with what was acknowledged.
+    Compare {
+        /// The sync.
+        sync: SyncId,
+        /// Names the tick; the same tick compares once.
+        tick: String,
+        /// What asks: the schedule, or a person.
+        cause: String,
+        /// Only tell what differs.
+        #[serde(default, skip_serializing_if = "is_false")]
+        dry_run: bool,
+    },
     /// To a connector: send the rows of one call. Everything but the run and the number repeats the ledger, which wins.
     Call {
         /// The sync.
@@ -84,6 +96,7 @@ impl Message {
         match self {
             Self::Ingest { .. } => "ingest",
             Self::Plan { .. } => "plan",
+            Self::Compare { .. } => "compare",
             Self::Call { .. } => "call",
             Self::Sweep { .. } => "sweep",
         }
@@ -120,6 +133,7 @@ impl Message {
         let kind = match object.get("kind").and_then(Value::as_str) {
             Some("ingest") => "ingest",
             Some("plan") => "plan",
+            Some("compare") => "compare",
             Some("call") => "call",
             Some("sweep") => "sweep",
             _ => return Err(Malformed::UnknownKind),
@@ -132,7 +146,9 @@ impl From<&Message> for Outgoing {
     /// Sent at once, in the fair-queue group of its sync.
     fn from(message: &Message) -> Self {
         let group = match message {
-            Message::Plan { sync, .. } | Message::Call { sync, .. } => Some(sync.to_string()),
+            Message::Plan { sync, .. } | Message::Compare { sync, .. } | Message::Call { sync, .. } => {
+                Some(sync.to_string())
+            }
             Message::Ingest { dataset, .. } => Some(dataset.tenant().to_string()),
             Message::Sweep { sync, .. } => sync.as_ref().map(ToString::to_string),
         };
@@ -173,6 +189,15 @@ mod tests {
                     after_ingest: false,
                 },
                 r#"{"v":1,"kind":"plan","sync":"newsletter","tick":"2026-01-05T06:00:00Z","cause":"schedule"}"#,
+            ),
+            (
+                Message::Compare {
+                    sync: sync.clone(),
+                    tick: "2026-01-05T06:00:00Z".into(),
+                    cause: "schedule".into(),
+                    dry_run: true,
+                },
+                r#"{"v":1,"kind":"compare","sync":"newsletter","tick":"2026-01-05T06:00:00Z","cause":"schedule","dry_run":true}"#,
             ),
             (
                 Message::Call {

@@ -64,6 +64,53 @@ pub struct Counts {
     pub quarantined: u64,
 }
 
+/// A run that sends nothing: it reads the remote list and compares it with A.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compares {
+    /// A is corrected by what is found; else it is only told.
+    pub corrects: bool,
+    /// Members whom nobody here knows are to be removed.
+    pub strangers_go: bool,
+}
+
+/// How the remote list differed from what was acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drift {
+    /// Members of the remote list.
+    pub members: u64,
+    /// Acknowledged, and found in it.
+    pub found: u64,
+    /// Acknowledged, and not in it.
+    pub missing: u64,
+    /// Removed by us, as was acknowledged, and in it.
+    pub strays: u64,
+    /// In it, and not put there by us as far as is known.
+    pub strangers: u64,
+    /// Members beyond the first of one record.
+    pub duplicates: u64,
+    /// Not one member is anybody that was sent, so that nothing follows.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub incomparable: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde calls
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// How far a remote list has been read. Kept in its call, so that reading outlives an invocation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Where to go on; `None`: at the beginning, or everything is read.
+    pub cursor: Option<String>,
+    /// The members that were read, in objects of the bucket.
+    pub objects: Vec<String>,
+    /// How many.
+    pub members: u64,
+    /// When the last page was read.
+    pub at: Millis,
+}
+
 /// What a run achieved, written when it is committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunResult {
@@ -78,6 +125,9 @@ pub struct RunResult {
     /// Of the delivered ones, those that the destination refused without naming them.
     #[serde(default)]
     pub unnamed: u64,
+    /// What a comparison with the remote list has found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
 }
 
 /// One refresh of one list.
@@ -108,6 +158,9 @@ pub struct Run {
     pub counts: Counts,
     /// The strategy, and why it was chosen.
     pub strategy: String,
+    /// The run only compares, and sends nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compares: Option<Compares>,
     /// What started it: the tick, the change, or a person.
     pub cause: String,
     /// Where it stands.
@@ -183,6 +236,9 @@ pub struct Call {
     /// What the destination accepted and has not told the end of. Their rows are not sent again before it does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<InFlight>,
+    /// How far the remote list has been read, where the call does that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
     /// Present once settled; never changed afterwards.
     pub outcome: Option<CallOutcome>,
     /// The last failure, for `explain` and `status`; no personal data.

@@ -27,6 +27,8 @@ pub enum FileKind {
     Changeset,
     /// All of D as of one log version.
     Bulk,
+    /// Who was found in a remote list.
+    Members,
 }
 
 impl fmt::Display for FileKind {
@@ -38,6 +40,7 @@ impl fmt::Display for FileKind {
             Self::Hold => "hold",
             Self::Changeset => "changeset",
             Self::Bulk => "bulk",
+            Self::Members => "members",
         })
     }
 }

@@ -136,6 +136,11 @@ impl<'a> HistoryFile<'a> {
         self.collect(Part::default()).await
     }
 
+    /// Every row in key-hash order, a batch at a time.
+    pub fn stream(&self) -> Result<Rows<'_, 'a>> {
+        Ok(Rows { table: &self.table, scan: self.table.scan(Part::default())? })
+    }
+
     async fn collect(&self, part: Part<'_>) -> Result<BTreeMap<KeyHash, AckRow>> {
         let mut rows = Rows { table: &self.table, scan: self.table.scan(part)? };
         let mut all = BTreeMap::new();
@@ -147,13 +152,14 @@ impl<'a> HistoryFile<'a> {
 }
 
 /// Rows of a history file being read, in key-hash order.
-pub(crate) struct Rows<'t, 'a> {
+pub struct Rows<'t, 'a> {
     table: &'t Table<'a>,
     scan: Scan<'t, 'a>,
 }
 
 impl Rows<'_, '_> {
-    pub(crate) async fn next(&mut self) -> Result<Option<Vec<AckRow>>> {
+    /// The next rows; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<AckRow>>> {
         let Some(batch) = self.scan.next().await? else { return Ok(None) };
         let rows = decode(&batch, false).map_err(|e| self.table.malformed(e))?;
         Ok(Some(rows.into_iter().filter_map(|(_, row)| row).collect()))

@@ -1,4 +1,4 @@
-//! The objects of ours that hold records: history, delta, residue, hold and changeset files.
+//! The objects of ours that hold records: history, delta, residue, hold, changeset and members files.
 //!
 //! All are Parquet with zstd, written once and never changed; the head or a run item names them. This crate turns values
 //! into bytes and objects into values, and folds a history with what runs have delivered since.
@@ -11,6 +11,7 @@
 //! | hold | the keys that a guard keeps back | head (`holds`) |
 //! | bulk | all of D as of one log version, sorted by key hash | head (`versions`) |
 //! | changeset | what a run sends, in call order | run |
+//! | members | a part of a remote list as it was read | call |
 //!
 //! * Equal input gives equal bytes: no clock, no randomness, no order that depends on a hash map.
 //! * DL-9: digests are read from two columns, rows only where they match, and a fold is a streaming merge whose output
@@ -36,6 +37,7 @@ mod hashes;
 mod header;
 mod history;
 mod hold;
+mod members;
 mod residue;
 mod stream;
 mod table;
@@ -48,6 +50,7 @@ pub use error::{Error, Malformation, Result};
 pub use fold::{Against, Fold, Folded, fold};
 pub use hashes::Hashes;
 pub use header::{FileKind, FileMeta};
-pub use history::{HistoryFile, encode_history};
+pub use history::{HistoryFile, Rows, encode_history};
 pub use hold::{encode_holds, read_holds};
+pub use members::{encode_members, read_members};
 pub use residue::{Residue, encode_residue, read_residue};

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use driftless_changeset::{Changeset, PlannedRow, Transfer, differs};
 use driftless_history::{
     Against, BulkFile, BulkRow, BulkWriter, Delta, FileMeta, Fold, HistoryFile, Residue, encode_changeset,
-    encode_delta, encode_history, encode_holds, encode_residue, find_rows, fold, read_changeset, read_delta,
-    read_holds, read_residue, read_rows,
+    encode_delta, encode_history, encode_holds, encode_members, encode_residue, find_rows, fold, read_changeset,
+    read_delta, read_holds, read_members, read_residue, read_rows,
 };
 use driftless_model::{
-    AckRow, Acknowledged, AttrHash, Identifier, IdentifierSet, InTurn, KeyHash, Millis, Operation, RecordKey,
+    AckRow, Acknowledged, AttrHash, Identifier, IdentifierSet, InTurn, KeyHash, Member, Millis, Operation, RecordKey,
     RecordState,
 };
 use driftless_objects::{MemoryObjects, Objects};
@@ -256,6 +256,14 @@ proptest! {
     fn a_hold_reads_back(keys in btree_set(key_hash(), 0..50)) {
         let objects = stored(encode_holds(&keys).unwrap());
         prop_assert_eq!(block_on(read_holds(&objects, "f")).unwrap(), keys);
+    }
+
+    #[test]
+    fn members_read_back_in_their_order(members in vec((identifiers(), maybe(".{0,4}")), 0..30)) {
+        let members: Vec<Member> =
+            members.into_iter().map(|(identifiers, remote_id)| Member { identifiers, remote_id }).collect();
+        let objects = stored(encode_members(&members).unwrap());
+        prop_assert_eq!(block_on(read_members(&objects, "f")).unwrap(), members);
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub enum Operation {
     Inspect,
     /// Make the list ready before the first run: create it where it may be created; touches no record.
     Prepare,
+    /// Read who is in the list, to compare it with what was acknowledged; touches no record.
+    List,
     /// Empty the list, or take out of it who was put there before the run; names no record.
     Clear,
 }
@@ -30,6 +32,7 @@ impl Operation {
             Self::Remove => "remove",
             Self::Inspect => "inspect",
             Self::Prepare => "prepare",
+            Self::List => "list",
             Self::Clear => "clear",
         }
     }

@@ -54,7 +54,7 @@ impl<'a> SyncState<'a> {
         let mut touched = self.touched(None).await?;
         let named: BTreeSet<KeyHash> = deltas.keys().copied().collect();
         let Some(bulk) = self.bulk_file(None).await? else {
-            self.complete(&mut touched.states, &named).await?;
+            self.complete(&mut touched.states, deltas).await?;
             return Ok(touched);
         };
         let residue = match &self.head.residue {
@@ -140,7 +140,7 @@ impl<'a> SyncState<'a> {
             states.extend(bulk.all().await?.into_iter().map(|(k, row)| (k, (row.state.key.clone(), Some(row.state)))));
         } else if let Some(h) = &self.head.history {
             let rows = HistoryFile::open(self.objects, &h.object).await?.all().await?;
-            self.complete(&mut states, &rows.into_keys().collect()).await?;
+            self.complete(&mut states, &rows.into_keys().map(|k| (k, None)).collect()).await?;
         }
         states.extend(self.touched(None).await?.states);
         Ok(states)

@@ -51,6 +51,12 @@ pub fn changeset(sync: &SyncId, run: &RunId) -> String {
     format!("changesets/{sync}/{run}.parquet")
 }
 
+/// A part of a sync's remote list, as one claim of a call read it.
+#[must_use]
+pub fn members(sync: &SyncId, run: &RunId, token: &Token, part: usize) -> String {
+    format!("members/{sync}/{run}/{token}-{part}.parquet")
+}
+
 /// A sync's applied configuration, by content.
 #[must_use]
 pub fn sync_document(sync: &SyncId, bytes: &[u8]) -> String {

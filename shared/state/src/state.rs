@@ -158,12 +158,19 @@ impl<'a> SyncState<'a> {
         }
     }
 
-    /// Adds D's state of records that only the deltas touch: the history's acknowledged one, from before those runs.
+    /// Adds D's state of records that only the deltas touch: the history's acknowledged one, from before those runs; or that D has
+    /// them not.
     ///
-    /// Such records were sent although nothing had changed (a full refresh, the buffer); if the send became uncertain, D still
-    /// needs their state. Where a bulk version has flushed the log, see [`Self::differences`].
-    pub async fn complete(&self, states: &mut States, keys: &BTreeSet<KeyHash>) -> Result<()> {
-        let missing: BTreeSet<_> = keys.iter().filter(|k| !states.contains_key(k)).copied().collect();
+    /// Such records were sent although nothing had changed (a full refresh, the buffer), or a comparison has found them in the remote
+    /// list, or not in it; if they became uncertain, D still needs their state. Where a bulk version has flushed the log, see
+    /// [`Self::differences`].
+    pub async fn complete(&self, states: &mut States, deltas: &BTreeMap<KeyHash, Option<AckRow>>) -> Result<()> {
+        let missing: BTreeSet<_> = deltas.keys().filter(|k| !states.contains_key(k)).copied().collect();
+        for k in &missing {
+            if let Some(Some(row)) = deltas.get(k) {
+                states.insert(*k, (row.key.clone(), None));
+            }
+        }
         for (k, row) in self.base_rows(&missing).await? {
             let state = row.acknowledged.map(|a| RecordState {
                 key: row.key.clone(),

@@ -86,6 +86,7 @@ impl Stage {
             limits: Limits::default(),
             meter: Meter::default(),
             ingest_queue: "memory:ingest".to_owned(),
+            own_queue: "memory:planner".to_owned(),
             janitor_queue: "memory:janitor".to_owned(),
         };
         let stage = Self {

@@ -9,6 +9,7 @@ use driftless_tests::{Mood, Settings, Setup, key_hash};
 use futures::executor::block_on;
 
 use super::stage::{email, holds, holds_with, members, off, p};
+use super::{JANITOR, only};
 
 #[test]
 fn selections_whose_answer_changes_are_refused() {
@@ -42,6 +43,25 @@ fn what_a_fold_did_not_deliver_is_superseded_not_committed() {
         assert!(a.committed_at.is_some() && a.superseded_by.is_none());
         assert!(b.committed_at.is_none() && b.superseded_by.is_some());
         assert!(a.expires_at.is_some() && b.expires_at.is_some());
+    });
+}
+
+/// Found by the simulation: every later sweep failed.
+#[test]
+fn a_sweep_that_died_after_stamping_does_not_wait_for_items_that_have_expired() {
+    holds(|w| {
+        w.upload(vec![p("a", "a0", 0)], false);
+        w.ingest();
+        w.plan();
+        w.deliver();
+        let sweep = only(w, JANITOR);
+        let sweeper = w.receive(JANITOR, &sweep).expect("it is there");
+        assert!(w.run_until(sweeper, "stamp_items", After));
+        w.kill(sweeper);
+        w.pass(2_000_000);
+        w.expire();
+        w.sweep();
+        assert!(w.head(&w.sync()).expect("ingested").retired.is_empty());
     });
 }
 

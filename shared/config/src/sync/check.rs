@@ -3,7 +3,7 @@
 use driftless_model::RecordKey;
 use driftless_normalize::{Normalize, Recipe};
 
-use super::{FieldMapping, FirstSync, Mode, OnChange, RECORD_KEY, Schedule, Selection, Strategy, Sync};
+use super::{FieldMapping, FirstSync, Mode, OnChange, RECORD_KEY, Schedule, Selection, Strangers, Strategy, Sync};
 use crate::{
     problem::Finding,
     value::{HumanDuration, Share},
@@ -155,13 +155,14 @@ impl Sync {
     }
 
     fn check_policies(&self, found: &mut Vec<Finding>) {
-        if matches!(self.strategy, Strategy::Compare | Strategy::NewList) {
+        if self.strategy == Strategy::NewList {
             found.push(Finding::new(
                 "strategy",
-                format!("the strategy `{}` is not available yet", self.strategy.as_str()),
-                "write auto, delta, full_then_remove or replace",
+                "the strategy `new_list` is not available yet",
+                "write auto, delta, full_then_remove, replace or compare",
             ));
         }
+        self.check_reconcile(found);
         if self.mode != Mode::Mirror && self.strategy == Strategy::Replace {
             found.push(Finding::new(
                 "strategy",
@@ -201,6 +202,30 @@ impl Sync {
                 "success_threshold",
                 "at 0% a run that delivers nothing would be a success",
                 "write the share of records that must be delivered, for example 95%",
+            ));
+        }
+    }
+
+    fn check_reconcile(&self, found: &mut Vec<Finding>) {
+        if self.mode == Mode::RemoveOnly && self.strategy == Strategy::Compare {
+            found.push(Finding::new(
+                "strategy",
+                "in the mode `remove_only` nobody who was sent is in the list, so it cannot be compared",
+                "write strategy: delta, or leave it out",
+            ));
+        }
+        if matches!(self.reconcile.schedule, Schedule::OnChange(_)) {
+            found.push(Finding::new(
+                "reconcile.schedule",
+                "a list is compared at times of a clock, or by hand",
+                "write weekly, daily, rate(…), cron(…), or manual",
+            ));
+        }
+        if self.reconcile.strangers == Strangers::Remove && self.mode != Mode::Mirror {
+            found.push(Finding::new(
+                "reconcile.strangers",
+                format!("the mode `{}` removes nobody", self.mode.as_str()),
+                "write mode: mirror, or strangers: leave",
             ));
         }
     }

@@ -16,7 +16,7 @@ pub use fingerprint::RECIPE_VERSION;
 pub use guards::Guards;
 pub use keys::{KeyColumns, KeyColumnsError};
 pub use mapping::{FieldMapping, Mapping, RECORD_KEY};
-pub use policy::{FirstSync, Mode, Needs, Strategy};
+pub use policy::{FirstSync, Mode, Needs, Reconcile, Strangers, Strategy};
 pub use prefer::{Prefer, PreferOrder};
 pub use schedule::{
     ClockSchedule, InvalidSchedule, OnChange, RateUnit, Schedule, ScheduleExpression, TimeZoneName, UnknownTimeZone,
@@ -100,6 +100,10 @@ pub struct Sync {
     /// What happens to the members that the list has before the first run.
     #[serde(default)]
     pub first_sync: FirstSync,
+    /// When the remote list is compared with what was acknowledged, and what becomes of strangers. Needs a destination whose
+    /// members can be listed.
+    #[serde(default)]
+    pub reconcile: Reconcile,
     /// A run that has not settled after this time is closed: what was delivered is kept, the rest is planned afresh.
     #[serde(default = "a_day")]
     pub deadline: HumanDuration,

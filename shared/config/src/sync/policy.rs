@@ -1,6 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Schedule;
+
 /// What the list should be, given the selection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -70,7 +72,8 @@ pub enum Strategy {
     /// The whole list takes the place of what was there, strangers included. Where a hold, the horizon or rejections keep records as
     /// they are, a run sends only what changed instead.
     Replace,
-    /// The remote list is read and corrected. Not available yet.
+    /// The remote list is read first, in every run: who is missing in it is sent again, who was removed and is still there is
+    /// removed again. Then what changed is sent.
     Compare,
     /// A new list is loaded and takes the place of the old one. Not available yet.
     NewList,
@@ -89,6 +92,40 @@ impl Strategy {
             Self::NewList => "new_list",
         }
     }
+}
+
+/// What happens to members whom nobody here knows, when a list is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Strangers {
+    /// They are counted and stay.
+    #[default]
+    Leave,
+    /// They are removed, under the guard `max_removals`: the list has no other members than ours.
+    Remove,
+}
+
+/// When the remote list is read and compared with what was acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reconcile {
+    /// `weekly`, `daily`, `rate(…)`, `cron(…)`, a map with `at` and `time_zone`, or `manual`: only by `driftless reconcile`.
+    #[serde(default = "by_hand")]
+    #[schemars(example = &"weekly")]
+    pub schedule: Schedule,
+    /// What happens to members whom nobody here knows.
+    #[serde(default)]
+    pub strangers: Strangers,
+}
+
+impl Default for Reconcile {
+    fn default() -> Self {
+        Self { schedule: Schedule::Manual, strangers: Strangers::Leave }
+    }
+}
+
+const fn by_hand() -> Schedule {
+    Schedule::Manual
 }
 
 /// What happens to the members that a list has before its first run.

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use driftless_model::Operation;
 
 use super::{Fault, Login, Subject, removals};
-use crate::{Failure, ListState};
+use crate::{Failure, ListState, Open};
 
 /// More than any list of the suite has pages.
 const PAGES: usize = 10_000;
@@ -17,7 +17,7 @@ pub async fn lists(subject: Subject<'_>) {
     assert!(steps.iter().all(|step| step.result.is_ok()), "a check of a list that is well finds nothing: {steps:?}");
     if !subject.connector.capabilities().list {
         assert_eq!(subject.connector.inspect().await, Ok(ListState::Unreadable), "a list without listing");
-        let failure = subject.connector.list(None).await.expect_err("members cannot be listed");
+        let failure = subject.connector.list(None, &Open).await.expect_err("members cannot be listed");
         assert!(matches!(failure, Failure::Unsupported { .. }), "{failure}");
         return;
     }
@@ -40,7 +40,7 @@ pub async fn lists(subject: Subject<'_>) {
     assert!(once == subject.remote.members().await, "the members that are listed are those of the list");
     if subject.manners.login != Login::None {
         subject.remote.inject(Some(Fault::LoginGone)).await;
-        let refused = subject.connector.list(None).await;
+        let refused = subject.connector.list(None, &Open).await;
         subject.remote.inject(None).await;
         assert!(matches!(refused, Err(Failure::Fatal { .. })), "a list that we may not read: {refused:?}");
     }
@@ -49,7 +49,7 @@ pub async fn lists(subject: Subject<'_>) {
 async fn members(subject: Subject<'_>) -> Vec<String> {
     let (mut found, mut cursor) = (Vec::new(), None);
     for _ in 0..PAGES {
-        let page = subject.connector.list(cursor).await.expect("the list can be read");
+        let page = subject.connector.list(cursor, &Open).await.expect("the list can be read");
         found.extend(page.members.iter().flat_map(|member| (subject.names)(&member.identifiers)));
         cursor = page.next;
         if cursor.is_none() {

@@ -15,11 +15,11 @@ use crate::{Answered, Batch, Capabilities, Connector, Limits, Replace};
 /// Requests for the same rows that may fail in a row within one claim. The next claim starts afresh.
 pub(super) const TRIES: u32 = 4;
 /// The wait after the first failure; it doubles with each.
-const FIRST_WAIT_MS: i64 = 1_000;
+pub(super) const FIRST_WAIT_MS: i64 = 1_000;
 /// The longest wait between two tries.
 const LONGEST_WAIT_MS: i64 = 30_000;
 /// The longest wait that a destination can ask for: a wrong number must not silence a sync for good.
-const LONGEST_ASKED_MS: i64 = 24 * 3_600_000;
+pub(super) const LONGEST_ASKED_MS: i64 = 24 * 3_600_000;
 /// The wait before jobs are asked for that could not be in this claim.
 const NEXT_CLAIM_MS: i64 = 1_000;
 

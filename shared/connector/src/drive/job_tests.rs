@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use super::tests::{Virtual, rows, with, work};
 use super::*;
 use crate::{
-    Acknowledges, Answer, Answered, Batch, Capabilities, CheckStep, Failure, Job, Limits, ListState, Page, Replace,
+    Acknowledges, Answer, Answered, Batch, Capabilities, CheckStep, Failure, Gate, Job, Limits, ListState, Page,
+    Replace,
 };
 
 /// What a request or a question meets.
@@ -134,7 +135,7 @@ impl Connector for Factory<'_> {
     async fn inspect(&self) -> Result<ListState, Failure> {
         Ok(ListState::Unreadable)
     }
-    async fn list(&self, _: Option<String>) -> Result<Page, Failure> {
+    async fn list(&self, _: Option<String>, _: &dyn Gate) -> Result<Page, Failure> {
         Err(Failure::Unsupported { what: "list" })
     }
     async fn check(&self) -> Vec<CheckStep> {

@@ -6,6 +6,7 @@
 
 mod course;
 mod jobs;
+mod page;
 mod rows;
 mod segment;
 mod turn;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Connector, OutRow, Pacer};
 use course::Course;
 pub use jobs::{Forget, Jobs, KeepJobs, Kept, NotKept};
+pub use page::{ReadPage, read_page};
 use turn::Turn;
 
 /// A call to be delivered.

@@ -12,7 +12,7 @@ use serde_json::Map;
 
 use super::*;
 use crate::{
-    Acknowledges, Answer, Answered, Batch, Capabilities, CheckStep, Failure, Limits, ListState, PacerError, Page,
+    Acknowledges, Answer, Answered, Batch, Capabilities, CheckStep, Failure, Gate, Limits, ListState, PacerError, Page,
 };
 
 /// Time that passes only when somebody sleeps or a request takes some.
@@ -160,7 +160,7 @@ impl Connector for Fake<'_> {
     async fn inspect(&self) -> Result<ListState, Failure> {
         Ok(ListState::Unreadable)
     }
-    async fn list(&self, _: Option<String>) -> Result<Page, Failure> {
+    async fn list(&self, _: Option<String>, _: &dyn Gate) -> Result<Page, Failure> {
         Err(Failure::Unsupported { what: "list" })
     }
     async fn check(&self) -> Vec<CheckStep> {

@@ -1,3 +1,4 @@
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::sync::{Mutex, PoisonError};
 
@@ -19,12 +20,13 @@ pub(super) struct Turn<'a> {
     timeout_ms: i64,
     /// Why a connector was refused a further request.
     stop: Mutex<Option<Stop>>,
+    entered: AtomicU32,
 }
 
 impl<'a> Turn<'a> {
     pub(super) fn new(pacer: &'a dyn Pacer, clock: &'a dyn Clock, stop_before: Millis, timeout: Duration) -> Self {
         let timeout_ms = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
-        Self { pacer, clock, stop_before, timeout_ms, stop: Mutex::new(None) }
+        Self { pacer, clock, stop_before, timeout_ms, stop: Mutex::new(None), entered: AtomicU32::new(0) }
     }
 
     /// Waits for a slot. When it returns, a request may start now.
@@ -47,7 +49,16 @@ impl<'a> Turn<'a> {
         }
         self.pacer.sleep_until(at).await;
         // The slot was reserved and slept for: both take time.
-        if self.reaches(self.clock.now()) { Ok(()) } else { Err(Stop::Deadline) }
+        if !self.reaches(self.clock.now()) {
+            return Err(Stop::Deadline);
+        }
+        self.entered.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Requests that were let out.
+    pub(super) fn requests(&self) -> u32 {
+        self.entered.load(Ordering::Relaxed)
     }
 
     /// Tells the budget what the destination said of its limits.

@@ -11,7 +11,9 @@ use super::{
     manifest::{Manifest, Named, What, place, sha256, text},
     port::OnlyIf,
 };
-use crate::{Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, ListState, OutRow, Page};
+use crate::{
+    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, Gate, ListState, Open, OutRow, Page,
+};
 
 pub(super) const JSON: &str = "application/json";
 
@@ -51,11 +53,11 @@ impl Connector for FileDrop {
     }
 
     async fn inspect(&self) -> Result<ListState, Failure> {
-        let page = self.list(None).await?;
+        let page = self.list(None, &Open).await?;
         Ok(if page.members.is_empty() && page.next.is_none() { ListState::Empty } else { ListState::NotEmpty })
     }
 
-    async fn list(&self, cursor: Option<String>) -> Result<Page, Failure> {
+    async fn list(&self, cursor: Option<String>, _: &dyn Gate) -> Result<Page, Failure> {
         match self.config.mode {
             FileMode::Deltas => self.folded(cursor.as_deref()).await,
             FileMode::Full | FileMode::Once => self.published(cursor.as_deref()).await,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{DataManager, answer::refused, members::Members, status};
 use crate::{
-    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, ListState, Open, OutRow, Page,
+    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, Gate, ListState, Open, OutRow, Page,
     http::{Outgoing, Reply, Session},
     outcomes::Outcomes,
 };
@@ -90,7 +90,7 @@ impl Connector for DataManager {
         Ok(ListState::Unreadable)
     }
 
-    async fn list(&self, _: Option<String>) -> Result<Page, Failure> {
+    async fn list(&self, _: Option<String>, _: &dyn Gate) -> Result<Page, Failure> {
         Err(Failure::Unsupported { what: "list its members: Google shows nobody" })
     }
 

@@ -12,8 +12,8 @@ use super::{
     service::{failure, harmless, refusal},
 };
 use crate::{
-    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, ListState, Member, Open, Page, http::Session,
-    outcomes::Outcomes,
+    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, Gate, ListState, Member, Open, Page,
+    http::Session, outcomes::Outcomes,
 };
 
 /// Members read per page: as many as contacts are read at once.
@@ -84,8 +84,8 @@ impl Connector for Hubspot {
         Ok(())
     }
 
-    async fn list(&self, cursor: Option<String>) -> Result<Page, Failure> {
-        let session = Session::new(&self.http, &Open, self.timeout);
+    async fn list(&self, cursor: Option<String>, gate: &dyn Gate) -> Result<Page, Failure> {
+        let session = Session::new(&self.http, gate, self.timeout);
         let list = self.list(&session).await.map_err(failure)?;
         let page = self.members(&session, &list, PAGE, cursor.as_deref()).await.map_err(failure)?;
         let ids: Vec<String> = page.results.into_iter().map(|member| member.record_id.text()).collect();

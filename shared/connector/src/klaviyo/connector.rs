@@ -8,7 +8,7 @@ use super::{
     answer::{harmless, import_refused, refused},
 };
 use crate::{
-    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, ListState, Open, OutRow, Page,
+    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, Gate, ListState, Open, OutRow, Page,
     http::{Outgoing, Session},
     outcomes::Outcomes,
 };
@@ -48,8 +48,8 @@ impl Connector for Klaviyo {
         Ok(if page.members.is_empty() { ListState::Empty } else { ListState::NotEmpty })
     }
 
-    async fn list(&self, cursor: Option<String>) -> Result<Page, Failure> {
-        let session = Session::new(&self.http, &Open, self.timeout);
+    async fn list(&self, cursor: Option<String>, gate: &dyn Gate) -> Result<Page, Failure> {
+        let session = Session::new(&self.http, gate, self.timeout);
         self.page(&session, cursor.as_deref(), "100").await
     }
 

@@ -9,7 +9,7 @@ use super::{
     answer::{GraphError, harmless, received, refused},
 };
 use crate::{
-    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, ListState, Open, OutRow, Page,
+    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, Gate, ListState, Open, OutRow, Page,
     http::{Outgoing, Reply, Session, Trouble},
     outcomes::Outcomes,
 };
@@ -53,7 +53,7 @@ impl Connector for Meta {
         Ok(ListState::Unreadable)
     }
 
-    async fn list(&self, _: Option<String>) -> Result<Page, Failure> {
+    async fn list(&self, _: Option<String>, _: &dyn Gate) -> Result<Page, Failure> {
         Err(Failure::Unsupported { what: "list its members: Meta shows nobody" })
     }
 

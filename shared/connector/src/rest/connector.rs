@@ -13,7 +13,7 @@ use super::{
     template::Fault,
 };
 use crate::{
-    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, ListState, Open, OutRow, Page,
+    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, Gate, ListState, Open, OutRow, Page,
     http::{Outgoing, Session},
     outcomes::Outcomes,
 };
@@ -71,13 +71,13 @@ impl Connector for Rest {
         if self.listing.is_none() {
             return Ok(ListState::Unreadable);
         }
-        let page = self.list(None).await?;
+        let page = self.list(None, &Open).await?;
         Ok(if page.members.is_empty() && page.next.is_none() { ListState::Empty } else { ListState::NotEmpty })
     }
 
-    async fn list(&self, cursor: Option<String>) -> Result<Page, Failure> {
+    async fn list(&self, cursor: Option<String>, gate: &dyn Gate) -> Result<Page, Failure> {
         let listing = self.listing.as_ref().ok_or(Failure::Unsupported { what: "list its members" })?;
-        let session = Session::new(&self.http, &Open, self.timeout).reading(self.list_bytes);
+        let session = Session::new(&self.http, gate, self.timeout).reading(self.list_bytes);
         listing.page(&session, &self.http, &self.templates, &self.list, cursor.as_deref()).await
     }
 
@@ -87,7 +87,7 @@ impl Connector for Rest {
             let found = "not tried: `list` is not described, and anything else would change it".to_owned();
             return vec![CheckStep { name, result: Ok(found) }];
         }
-        let result = match self.list(None).await {
+        let result = match self.list(None, &Open).await {
             Ok(page) if page.next.is_some() => Ok(format!("{} members and more", page.members.len())),
             Ok(page) => Ok(format!("{} members", page.members.len())),
             Err(failure) => Err(failure.to_string()),

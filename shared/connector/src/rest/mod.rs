@@ -116,7 +116,7 @@ impl Rest {
             Operation::Add => self.add.as_ref(),
             Operation::Update => self.update.as_ref().or(self.add.as_ref()),
             Operation::Remove => self.remove.as_ref(),
-            Operation::Inspect | Operation::Prepare | Operation::Clear => None,
+            Operation::Inspect | Operation::Prepare | Operation::List | Operation::Clear => None,
         }
     }
 

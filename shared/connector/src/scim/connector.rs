@@ -12,8 +12,8 @@ use super::{
     wire::{Listed, Resource},
 };
 use crate::{
-    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, ListState, Member, Open, Page, http::Session,
-    outcomes::Outcomes,
+    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, Gate, ListState, Member, Open, Page,
+    http::Session, outcomes::Outcomes,
 };
 
 /// Users read per page.
@@ -90,8 +90,8 @@ impl Connector for Scim {
         Ok(())
     }
 
-    async fn list(&self, cursor: Option<String>) -> Result<Page, Failure> {
-        let session = Session::new(&self.http, &Open, self.timeout);
+    async fn list(&self, cursor: Option<String>, gate: &dyn Gate) -> Result<Page, Failure> {
+        let session = Session::new(&self.http, gate, self.timeout);
         let start = match &cursor {
             None => 1,
             Some(cursor) => {

@@ -7,7 +7,7 @@ use reqwest::{
 
 use super::{Webhook, event, signature};
 use crate::{
-    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, ListState, Open, OutRow, Page,
+    Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, Gate, ListState, Open, OutRow, Page,
     http::{Outgoing, Reply, Session},
     outcomes::Outcomes,
     reason,
@@ -42,7 +42,7 @@ impl Connector for Webhook {
         Ok(ListState::Unreadable)
     }
 
-    async fn list(&self, _: Option<String>) -> Result<Page, Failure> {
+    async fn list(&self, _: Option<String>, _: &dyn Gate) -> Result<Page, Failure> {
         Err(Failure::Unsupported { what: "list its members" })
     }
 

@@ -5,7 +5,7 @@ use driftless_model::{InFlight, Millis, Operation, Outcome, RemoteJob};
 use super::example::{call, outcome, run_id, sync, token};
 use super::{done, lost};
 use crate::Deltalog;
-use crate::ledger::{Call, Claimed};
+use crate::ledger::{Call, Claimed, Reading};
 
 const NUMBER: u32 = 1;
 
@@ -70,6 +70,12 @@ pub async fn rule_3_maybe_is_never_taken_back(store: &dyn Deltalog) {
     let released = Call {
         progress: Some(progress),
         progress_rows: vec![0, 1, 2, 3, 9],
+        reading: Some(Reading {
+            cursor: Some("page 3".into()),
+            objects: vec!["members/s/r/t-0".into()],
+            members: 250,
+            at: Millis(12),
+        }),
         last_error: Some("503 at /members".into()),
         ..planned.clone()
     };

@@ -173,6 +173,7 @@ pub(super) fn run(name: &str, id: &str) -> Run {
         phase: 0,
         counts: Counts { adds: 3, updates: 2, removals: 1, held: 0, quarantined: 0 },
         strategy: "delta".into(),
+        compares: None,
         cause: "tick".into(),
         state: RunState::Open,
         parkings: 0,
@@ -200,6 +201,7 @@ pub(super) fn call(run: &str, number: u32) -> Call {
         progress: None,
         progress_rows: Vec::new(),
         jobs: Vec::new(),
+        reading: None,
         outcome: None,
         last_error: None,
     }

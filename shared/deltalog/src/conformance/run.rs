@@ -5,7 +5,7 @@ use driftless_model::{AttrHash, Millis};
 use super::example::{key, run, run_id, sync};
 use super::{done, lost};
 use crate::Deltalog;
-use crate::ledger::{Reject, Run, RunResult, RunState};
+use crate::ledger::{Drift, Reject, Run, RunResult, RunState};
 
 fn parked(run: Run) -> Run {
     let state = RunState::Parked { reason: "503".into(), until: Some(Millis(99)) };
@@ -32,7 +32,8 @@ pub async fn a_run_changes_state_only_from_the_states_named(store: &dyn Deltalog
     lost(store.update_run(&Run { phase: 1, ..open.clone() }, &["open"]).await);
     let closing = Run { state: RunState::Closing { reason: "overtaken".into() }, ..parked };
     done(store.update_run(&closing, &["open", "parked"]).await);
-    let result = RunResult { delivered: 5, rejected: 1, unknown: 0, undelivered: 0, unnamed: 2 };
+    let drift = Drift { members: 9, found: 5, missing: 2, strays: 1, strangers: 3, duplicates: 1, incomparable: false };
+    let result = RunResult { delivered: 5, rejected: 1, unknown: 0, undelivered: 0, unnamed: 2, drift: Some(drift) };
     let committed = Run { state: RunState::Committed, result: Some(result), committed_at: Some(Millis(70)), ..closing };
     for _ in 0..2 {
         done(store.update_run(&committed, &["open", "closing"]).await);

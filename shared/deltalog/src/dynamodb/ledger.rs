@@ -46,6 +46,7 @@ pub(super) fn encode_call(sync: &SyncId, call: &Call) -> Result<Attributes> {
         ("progress_rows", (!call.progress_rows.is_empty()).then(|| rows_value(&call.progress_rows)).transpose()?),
         ("session", call.session.as_ref().map(json).transpose()?),
         ("jobs", (!call.jobs.is_empty()).then(|| jobs_value(&call.jobs)).transpose()?),
+        ("reading", call.reading.as_ref().map(json).transpose()?),
         ("outcome", call.outcome.as_ref().map(outcome_value).transpose()?),
         ("last_error", call.last_error.as_ref().map(s)),
     ];
@@ -69,6 +70,7 @@ fn decode_call(run: &RunId, item: &Attributes) -> Result<Call> {
         progress: read_outcome(r, "progress")?,
         progress_rows: read_rows(r, "progress_rows")?,
         jobs: read_jobs(r, "jobs")?,
+        reading: r.opt_json("reading")?,
         outcome: read_outcome(r, "outcome")?,
         last_error: r.opt_text("last_error")?.map(ToOwned::to_owned),
     })
@@ -199,6 +201,7 @@ impl DynamoDeltalog {
             ("progress", call.progress.as_ref().map(outcome_value).transpose()?),
             ("progress_rows", rows),
             ("jobs", (!call.jobs.is_empty()).then(|| jobs_value(&call.jobs)).transpose()?),
+            ("reading", call.reading.as_ref().map(json).transpose()?),
             ("last_error", call.last_error.as_ref().map(s)),
         ];
         let mut removed = if keep_claim { Vec::new() } else { vec!["#claim".to_owned()] };

@@ -26,7 +26,7 @@ pub fn try_claim(stored: Option<&Call>, token: &Token, now: Millis, lease_until:
     (Claimed::Mine(Box::new(mine.clone())), Some(mine))
 }
 
-/// Gives a claim back. Condition: open ∧ claim = mine. Writes `progress`, `progress_rows`, `jobs` and `last_error` of `released`;
+/// Gives a claim back. Condition: open ∧ claim = mine. Writes `progress`, `progress_rows`, `jobs`, `reading` and `last_error` of `released`;
 /// `maybe` is only ever added: what an earlier claim left uncertain stays so.
 #[must_use]
 pub fn try_release(stored: &Call, released: &Call, token: &Token, maybe: bool) -> Option<Call> {
@@ -37,6 +37,7 @@ pub fn try_release(stored: &Call, released: &Call, token: &Token, maybe: bool) -
         progress: released.progress.clone(),
         progress_rows: released.progress_rows.clone(),
         jobs: released.jobs.clone(),
+        reading: released.reading.clone(),
         last_error: released.last_error.clone(),
         ..stored.clone()
     };

@@ -213,10 +213,9 @@ impl World {
         // Everything that was ever received may have come once more, and whoever meets a comparison comes back.
         for round in 0..200 + 20 * self.received.len() {
             // In turn: messages that come back to one queue must not keep the others waiting.
-            let in_turn = urls.iter().cycle().skip(round % urls.len()).take(urls.len());
-            let next = in_turn
-                .filter_map(|url| self.queue.visible(url).first().map(|id| ((*url).to_owned(), id.clone())))
-                .next();
+            let mut in_turn = urls.iter().cycle().skip(round % urls.len()).take(urls.len());
+            let next =
+                in_turn.find_map(|url| self.queue.visible(url).first().map(|id| ((*url).to_owned(), id.clone())));
             let Some((url, id)) = next else { return };
             if let Some(task) = self.receive(&url, &id) {
                 self.finish(task);

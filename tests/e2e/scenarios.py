@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from world import DESTINATION, Trouble, equal, expect, note, people, write_parquet
+from world import DESTINATION, DROP, Trouble, equal, expect, note, people, write_parquet
 
 
 def happy_path_and_replayed_event(w):
@@ -242,7 +242,29 @@ def changed_by_somebody_else(w):
     expect("nothing differs now", w.read("reconcile", "drifted")["outcome"], "in_step")
 
 
+def whole_lists_are_dropped_as_files(w):
+    """A list that is replaced as a whole, by the parts of a session: readers see the old list, then the new one."""
+    w.sync("files", destination=DROP, strategy="auto")
+    w.snapshot("files", people(range(1200)))
+    w.run("files")
+    files, found = w.dropped("files")
+    expect("parts of 500", files, 3)
+    expect("the list", found, {p["id"]: p for p in people(range(1200))})
+    after = people(range(100, 1200)) + people([5000], name="new")
+    w.snapshot("files", after)
+    w.run("files")
+    files, found = w.dropped("files")
+    expect("the next list", found, {p["id"]: p for p in after})
+    strategy = w.runs("files")[0]["strategy"]
+    expect("it was replaced", strategy.split(":")[0], "replace")
+    expect("read back, nothing differs", w.read("reconcile", "files", "--dry-run")["outcome"], "in_step")
+    explained = w.read("explain", "files", "p00001")
+    expect("who left", explained["state"], "gone")
+    note(f"{strategy}; {files} files")
+
+
 SCENARIOS = [
+    whole_lists_are_dropped_as_files,
     changed_by_somebody_else,
     happy_path_and_replayed_event,
     lost_event_is_healed_by_a_tick,

@@ -3,6 +3,7 @@
 Nothing here waits for a fixed time: every wait polls for what it waits for, and has a limit.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -20,6 +21,8 @@ from services import REST_TOKEN, State  # noqa: E402
 from toolbox import Trouble, say  # noqa: E402
 
 STAGE, DESTINATION, SECRET = "dev", "crm", "driftless-e2e-token"
+# The destination of whole lists as files, in the bucket of the stage.
+DROP, DROPPED = "drop", "lists/"
 LIMIT = 180
 
 DESTINATION_YAML = """\
@@ -68,10 +71,16 @@ class World:
         stacks.core(self.state, STAGE, ["StalledSeconds=20"])
         secret = self.state.client("secretsmanager").create_secret(Name=SECRET, SecretString=REST_TOKEN)
         stacks.connectors(self.state, STAGE, [DESTINATION], [f"SecretArns={secret['ARN']}", "ParkSeconds=2"])
+        stacks.connectors(self.state, STAGE, [DROP], [f"FileBucketName={self.state.known['bucket']}", f"FilePrefix={DROPPED}"])
         self.s3, self.sqs = self.state.client("s3"), self.state.client("sqs")
         (self.project / "syncs").mkdir(parents=True, exist_ok=True)
         (self.project / "destinations").mkdir(parents=True, exist_ok=True)
         self.destination()
+        drop = {
+            "version": 1, "kind": "file", "bucket": self.state.known["bucket"], "prefix": DROPPED, "mode": "full",
+            "format": {"json_lines": {}}, "records": 500,
+        }
+        (self.project / "destinations" / f"{DROP}.yaml").write_text(json.dumps(drop, indent=1))
 
     def destination(self, all_or_nothing=False, records=500):
         text = DESTINATION_YAML.format(
@@ -111,6 +120,9 @@ class World:
         }
         self.syncs[name] = given
         (self.project / "syncs" / f"{name}.yaml").write_text(json.dumps(given, indent=1))
+        if given["destination"] != DESTINATION:
+            self.driftless("apply", "--yes")
+            return
         field = next(field for field, m in given["mapping"].items() if isinstance(m, dict) and m.get("identifier"))
         self.control("PUT", f"/list/{given['list']}", {"identifier": field})
         self.driftless("apply", "--yes")
@@ -239,6 +251,20 @@ class World:
         entries = self.control("GET", "/log?from=0")
         entries = entries["requests"] if isinstance(entries, dict) else entries
         return [e for e in entries if e.get("list") == name and e.get("op") in ("add", "update", "remove")]
+
+    def dropped(self, name):
+        """The whole list that `current.json` names, each file checked by its digest: (files, records by key)."""
+
+        def read(place, sha256=None):
+            body = self.s3.get_object(Bucket=self.state.known["bucket"], Key=f"{DROPPED}{name}/{place}")["Body"].read()
+            if sha256 and hashlib.sha256(body).hexdigest() != sha256:
+                raise Trouble(f"{place} is not what its digest says")
+            return body
+
+        current = json.loads(read("current.json"))
+        manifest = json.loads(read(current["manifest"], current["sha256"]))
+        lines = [line for f in manifest["files"] for line in read(f["name"], f["sha256"]).splitlines()]
+        return len(manifest["files"]), {line["key"]: line["fields"] for line in map(json.loads, lines)}
 
     def proxy(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()

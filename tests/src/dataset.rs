@@ -100,6 +100,7 @@ pub(crate) fn parquet(people: &[Person]) -> Bytes {
 
 /// Settings of a sync that differ between simulations.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "manners of a sync, each of which it has or has not")]
 pub struct Settings {
     /// A run that is not settled after so many seconds is closed.
     pub deadline_s: u64,
@@ -115,6 +116,8 @@ pub struct Settings {
     pub compares: bool,
     /// Strangers whom a comparison finds are removed.
     pub strangers_go: bool,
+    /// The members that the list has before the first run become ours.
+    pub adopts: bool,
 }
 
 impl Default for Settings {
@@ -127,6 +130,7 @@ impl Default for Settings {
             replaces: None,
             compares: false,
             strangers_go: false,
+            adopts: false,
         }
     }
 }
@@ -151,7 +155,11 @@ pub(crate) fn sync(list: &str, consenting: bool, mapping: Mapping, settings: Set
         "schedule": "manual",
         "guards": { "max_removals": settings.max_removals, "allow_empty": true },
         "attempt_limit": settings.attempt_limit,
-        "first_sync": if settings.inspect { "refuse" } else { "ignore" },
+        "first_sync": match (settings.adopts, settings.inspect) {
+            (true, _) => "adopt",
+            (false, true) => "refuse",
+            (false, false) => "ignore",
+        },
         "reconcile": { "strangers": if settings.strangers_go { "remove" } else { "leave" } },
         "deadline": format!("{}s", settings.deadline_s),
         "strategy": match (settings.replaces, settings.compares) {

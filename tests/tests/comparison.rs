@@ -196,6 +196,38 @@ fn a_list_that_cannot_be_read_holds_nothing_up() {
 }
 
 #[test]
+fn the_members_that_a_list_has_are_adopted() {
+    let mut w = World::new(Setup { settings: Settings { adopts: true, ..Settings::default() }, ..Setup::default() });
+    let elsewhere = Identifier::new("email", "old@elsewhere.example");
+    // One of them is selected, and the list shows it in a case of its own.
+    for i in [elsewhere.clone(), Identifier::new("email", person(1).email.to_uppercase())] {
+        w.remote.put(&w.sync(), i.clone(), "?");
+        w.ghosts.sent_before(&w.sync(), &i);
+    }
+    w.remote.set_down(true);
+    w.upload((0..3).map(person).collect(), false);
+    w.ingest();
+    w.refresh();
+    assert!(!has(&w, 0), "nothing is sent before the list was read");
+    w.remote.set_down(false);
+    for _ in 0..4 {
+        w.pass(400_000);
+        w.refresh();
+    }
+    assert_eq!(drift(&w).strangers, 2);
+    let members = w.remote.members(&w.sync());
+    assert!(!members.contains_key(&elsewhere), "who is not selected is removed");
+    assert!((0..3).all(|n| has(&w, n)));
+    assert!(members.contains_key(&Identifier::new("email", person(1).email.to_uppercase())), "who is selected stays");
+}
+
+#[test]
+fn an_empty_list_is_adopted_without_more() {
+    let w = in_step(3, Settings { adopts: true, ..Settings::default() });
+    well(w);
+}
+
+#[test]
 fn the_strategy_reads_the_list_before_every_plan() {
     let mut w = in_step(4, Settings { compares: true, ..Settings::default() });
     take(&w, &[1]);

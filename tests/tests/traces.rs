@@ -91,6 +91,7 @@ const SETTINGS: Settings = Settings {
     replaces: None,
     compares: false,
     strangers_go: false,
+    adopts: false,
 };
 const SETUP: Setup = Setup {
     seed: 0,

@@ -114,7 +114,7 @@ impl Reconcile {
             let ours = |r: &&Run| {
                 !known.contains(&r.id)
                     && r.state != RunState::Abandoned
-                    && r.compares.is_some_and(|c| c.corrects != self.dry_run)
+                    && r.compares.is_some_and(|c| c.corrects != self.dry_run && !c.first)
             };
             match runs.iter().find(ours) {
                 Some(run) if run.state == RunState::Committed => return Ok(Some(run.clone())),

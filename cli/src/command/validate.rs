@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use comfy_table::Cell;
-use driftless_config::{Destination, Problem, Project, Schedule, Strangers, Strategy, Sync, load_project};
+use driftless_config::{Destination, FirstSync, Problem, Project, Schedule, Strangers, Strategy, Sync, load_project};
 use driftless_connector::{BuildError, HttpPolicy, MissingSecret, Secrets, build, capabilities_of};
 use driftless_model::{InTurn, SyncId};
 use driftless_snapshot::{Digested, HashKey, Limits, Source, View, ViewError, ViewSpec, check_view};
@@ -113,10 +113,15 @@ pub(crate) fn examine(project: &Project) -> Found {
             ));
         }
         let reads = sync.strategy == Strategy::Compare
+            || sync.first_sync == FirstSync::Adopt
             || sync.reconcile.schedule != Schedule::Manual
             || sync.reconcile.strangers == Strangers::Remove;
         if reads && !can.list {
-            let key = if sync.strategy == Strategy::Compare { "strategy" } else { "reconcile" };
+            let key = match () {
+                () if sync.strategy == Strategy::Compare => "strategy",
+                () if sync.first_sync == FirstSync::Adopt => "first_sync",
+                () => "reconcile",
+            };
             found.problems.push(project.sync_problem(
                 name,
                 key,

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use driftless_connector::{Connector, ReadPage, Stop, read_page};
+use driftless_connector::{Connector, ListState, ReadPage, Stop, read_page};
 use driftless_deltalog::head::Swap;
-use driftless_deltalog::ledger::{Call, Reading, Run};
+use driftless_deltalog::ledger::{Call, CallOutcome, Reading, Run};
 use driftless_history::encode_members;
 use driftless_model::{Member, Millis, Token};
 use driftless_state::names;
@@ -42,6 +42,13 @@ impl Delivery {
         let going_on = |r: &Reading| r.cursor.is_some() && self.clock.now() < r.at.plus(RESTED);
         let mut reading = call.reading.take().filter(going_on).unwrap_or_default();
         let (mut members, mut requests, mut again) = (Vec::new(), 0, false);
+        if run.compares.is_some_and(|compares| compares.first) && connector.inspect().await == Ok(ListState::Empty) {
+            // Perhaps it is still to be created.
+            let usage = self.used(&call, run);
+            let known = self.known(&call, &BTreeMap::new(), &BTreeMap::new(), 1, usage);
+            call.reading = Some(Reading::default());
+            return self.end_reading(run, &call, token, &known).await;
+        }
         let stop = loop {
             let (pacer, clock, cursor) = (self.pacer.as_ref(), self.clock.as_ref(), reading.cursor.as_deref());
             let ReadPage { page, requests: made } =
@@ -78,13 +85,8 @@ impl Delivery {
         let known = self.known(&call, &BTreeMap::new(), &BTreeMap::new(), requests, usage);
         call.reading = Some(reading);
         let Some(stop) = stop else {
-            let kept = self.log.keep(&run.sync, &call, token, false).await?;
-            if kept == Swap::Lost || self.settle_reading(run, &call, token, &known).await? == Swap::Lost {
-                return Ok(Delivered::Dropped);
-            }
-            self.ask_for_sweep(run).await?;
             tracing::info!(run_id = %run.id, members = found, "the remote list was read");
-            return Ok(Delivered::Settled { delivered: 0, other: 0, requests: known.requests });
+            return self.end_reading(run, &call, token, &known).await;
         };
         call.progress = Some(known);
         call.last_error = reason(&stop).map(str::to_owned);
@@ -94,7 +96,7 @@ impl Delivery {
             return Ok(Delivered::Dropped);
         }
         let stopped = self.stop(run, &call, stop).await?;
-        if stopped == Delivered::Parked {
+        if stopped == Delivered::Parked && !run.compares.is_some_and(|compares| compares.first) {
             // Nothing is sent while a comparison is active, so the janitor ends it at once.
             self.sweep(run).await?;
         }
@@ -120,15 +122,23 @@ impl Delivery {
         Ok(())
     }
 
-    async fn settle_reading(
+    /// All is read: the call names it, then settles.
+    async fn end_reading(
         &self,
         run: &Run,
         call: &Call,
         token: &Token,
-        known: &driftless_deltalog::ledger::CallOutcome,
-    ) -> Result<Swap, Error> {
+        known: &CallOutcome,
+    ) -> Result<Delivered, Error> {
+        if self.log.keep(&run.sync, call, token, false).await? == Swap::Lost {
+            return Ok(Delivered::Dropped);
+        }
         let settled = self.log.settle(&run.sync, &run.id, call.number, token, known).await?;
         self.carried();
-        Ok(settled)
+        if settled == Swap::Lost {
+            return Ok(Delivered::Dropped);
+        }
+        self.ask_for_sweep(run).await?;
+        Ok(Delivered::Settled { delivered: 0, other: 0, requests: known.requests })
     }
 }

@@ -66,7 +66,10 @@ impl Janitor {
         let mut changed = BTreeMap::new();
         if compares.corrects && !drift.incomparable {
             if compares.strangers_go {
-                changed.extend(strangers.iter().filter_map(stranger).map(|row| (row.key_hash, row)));
+                let wanted = self.wanted(state, deltas, run).await?;
+                let unwanted =
+                    strangers.iter().filter(|m| !m.identifiers.iter().any(|i| wanted.contains(&as_compared(i))));
+                changed.extend(unwanted.filter_map(stranger).map(|row| (row.key_hash, row)));
                 for member in strays.values().map(|(member, _)| member) {
                     changed.remove(&stranger_key(member).0);
                 }
@@ -96,6 +99,13 @@ impl Janitor {
         }
         tell_usage("run", &run.sync, Some(&run.id), &usage);
         self.log.deactivate(&run.sync, &run.id).await.map_err(Error::from)
+    }
+
+    /// The identifiers of everybody who is to be sent: a member of theirs is not a stranger, in whatever case the list shows it.
+    async fn wanted(&self, state: &SyncState<'_>, deltas: &Rows, run: &Run) -> Result<BTreeSet<Identifier>, Error> {
+        let touched = state.differences(deltas, &run.config.fingerprint).await?;
+        let states = touched.states.values().filter_map(|(_, state)| state.as_ref());
+        Ok(states.flat_map(|state| state.identifiers.iter().map(as_compared)).collect())
     }
 
     /// Every row of A, a batch at a time: history, and over it what runs have delivered since.

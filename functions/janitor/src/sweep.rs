@@ -158,11 +158,11 @@ impl Janitor {
         let Some(run) = self.log.run(&head.sync, id).await? else { return Ok(Swept::Nothing) };
         let now = self.clock.now();
         match &run.state {
-            RunState::Parked { reason, .. } if run.compares.is_some() => {
+            RunState::Parked { reason, .. } if run.compares.is_some_and(|compares| !compares.first) => {
                 // Nothing is sent while it is active, and nothing is lost with it.
                 self.close(&run, &format!("the list could not be read: {reason}")).await
             }
-            RunState::Parked { .. } if head.version > run.through => {
+            RunState::Parked { .. } if head.version > run.through && run.compares.is_none() => {
                 self.close(&run, "overtaken by a newer snapshot").await
             }
             RunState::Parked { until: Some(until), .. } if *until <= now => self.resume(&run, entry).await,

@@ -1,7 +1,7 @@
 //! A run that reads the remote list and sends nothing: strategy `compare`, and `driftless reconcile`.
 
 use driftless_changeset::Changeset;
-use driftless_config::{Strangers, Strategy};
+use driftless_config::{FirstSync, Strangers, Strategy};
 use driftless_delivery::{Message, Outgoing};
 use driftless_deltalog::head::Head;
 use driftless_deltalog::ledger::{Compares, Counts, Run, RunState};
@@ -28,28 +28,39 @@ impl Planner {
         head: &Head,
         setting: &Setting,
     ) -> Result<Option<Planned>, Error> {
+        let acknowledged = head.history.is_some() || !head.delivered.is_empty();
+        let adopts = !acknowledged && setting.config.first_sync == FirstSync::Adopt && setting.capabilities.list;
         let asked = match request.compare {
+            None if adopts && !self.follows_comparison(request).await? => Asked::Correct,
             Some(asked) => asked,
             None if setting.config.strategy != Strategy::Compare || !setting.capabilities.list => return Ok(None),
             None if self.follows_comparison(request).await? => return Ok(None),
             None => Asked::Correct,
         };
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), head);
-        let acknowledged = head.history.is_some() || !head.delivered.is_empty();
         // Under another configuration everything is sent again anyway.
-        if !setting.capabilities.list || !acknowledged || !state.made_under(&head.config.fingerprint) {
+        if !setting.capabilities.list || !(acknowledged || adopts) || !state.made_under(&head.config.fingerprint) {
             return Ok(request.compare.map(|_| Planned::InSync));
         }
         let id = RunId::new(format!("r{}-{}", head.incarnation, self.tokens.token()));
         let calls = [call(&id, 0, 0, Operation::List, 0, 0)];
-        let mut run = self.comparison(request, head, setting, id, asked);
+        let mut run = self.comparison(request, head, setting, id, asked, adopts);
         run.usage = self.meter.take_for(&head.sync) + still_to_come(head, &run, &calls);
         self.activate(request, head, setting, run, Changeset::default(), &calls).await.map(Some)
     }
 
-    fn comparison(&self, request: &Request, head: &Head, setting: &Setting, id: RunId, asked: Asked) -> Run {
+    fn comparison(
+        &self,
+        request: &Request,
+        head: &Head,
+        setting: &Setting,
+        id: RunId,
+        asked: Asked,
+        adopts: bool,
+    ) -> Run {
         let now = self.clock.now();
         let strategy = match asked {
+            _ if adopts => "compare: the members that the list has become ours",
             Asked::Report => "compare: only to tell what differs",
             Asked::Correct => "compare: the list is read before what differs is sent",
         };
@@ -69,7 +80,8 @@ impl Planner {
             strategy: strategy.to_owned(),
             compares: Some(Compares {
                 corrects: asked == Asked::Correct,
-                strangers_go: setting.config.reconcile.strangers == Strangers::Remove,
+                strangers_go: adopts || setting.config.reconcile.strangers == Strangers::Remove,
+                first: adopts,
             }),
             cause: request.cause.clone(),
             state: RunState::Open,

@@ -15,6 +15,7 @@ mod error;
 mod handler;
 pub mod plan;
 mod preview;
+mod request;
 mod setting;
 pub mod strategy;
 

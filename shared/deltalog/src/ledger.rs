@@ -71,6 +71,9 @@ pub struct Compares {
     pub corrects: bool,
     /// Members whom nobody here knows are to be removed.
     pub strangers_go: bool,
+    /// Nothing was ever sent, and nothing is sent before it is known who is in the list.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub first: bool,
 }
 
 /// How the remote list differed from what was acknowledged.

@@ -180,11 +180,14 @@ impl Sync {
                 "write strategy: delta, or leave it out",
             ));
         }
-        if self.first_sync == FirstSync::Adopt {
+        if self.first_sync == FirstSync::Adopt && self.mode != Mode::Mirror {
             found.push(Finding::new(
                 "first_sync",
-                "`adopt` is not available yet",
-                "write ignore to leave the members that the list has alone, or refuse to stop when there are any",
+                format!(
+                    "the mode `{}` removes nobody, so it cannot adopt the members that the list has",
+                    self.mode.as_str()
+                ),
+                "write mode: mirror, or ignore to leave those members alone",
             ));
         }
         if self.list.as_ref().is_some_and(|list| list.trim().is_empty()) {

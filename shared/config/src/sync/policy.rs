@@ -132,7 +132,8 @@ const fn by_hand() -> Schedule {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FirstSync {
-    /// They become ours: who is not in the selection is removed. Not available yet.
+    /// They become ours: the list is read before the first run, and who is not in the selection is removed, under the guard
+    /// `max_removals`.
     Adopt,
     /// They stay as they are and are never touched.
     Ignore,

@@ -91,10 +91,10 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>, hasty: bool) -> Ended {
     };
     // Somebody else changes the list, and it is compared: by hand, or before every run.
     let mut meddler = Random::new(seed ^ 0xd21f7);
-    let meddles = replaces.is_none() && meddler.percent(35);
+    let meddles = replaces.is_none() && meddler.percent(40);
     let settings = Settings {
         replaces,
-        compares: meddles && meddler.percent(50),
+        compares: meddles && meddler.percent(30),
         deadline_s: *random.pick(&[86_400, 86_400, 400, 100]).unwrap_or(&400),
         inspect: random.percent(30),
         ..Settings::default()
@@ -159,7 +159,13 @@ fn meddle(w: &mut World, random: &mut Random) {
     let sync = random.pick(w.syncs()).cloned().unwrap_or_else(|| w.sync());
     match random.below(100) {
         0..=2 => w.meddle(&sync, random),
-        3..=6 => w.compare(&sync, random.percent(20)),
+        3..=5 => w.compare(&sync, random.percent(20)),
+        6..=8 => {
+            // A list is mostly compared when nothing else goes on.
+            w.work_off(&World::QUEUES);
+            w.compare(&sync, random.percent(20));
+            w.work_off(&World::QUEUES[..3]);
+        }
         _ => {}
     }
 }

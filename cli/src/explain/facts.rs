@@ -80,6 +80,8 @@ pub(crate) struct Facts {
     pub(crate) versions: Vec<VersionFact>,
     /// Oldest first.
     pub(crate) deliveries: Vec<DeliveryFact>,
+    /// When a comparison with the remote list last corrected what was acknowledged of anybody.
+    pub(crate) compared_at: Option<Millis>,
     /// Runs whose changesets have expired.
     pub(crate) expired_runs: u64,
     pub(crate) rejects: Vec<Reject>,
@@ -163,6 +165,7 @@ pub(crate) async fn gather(
         comparable: true,
         versions: Vec::new(),
         deliveries: Vec::new(),
+        compared_at: None,
         expired_runs: 0,
         rejects: session.log.rejects(&entry.sync).await?.into_iter().filter(|r| r.key_hash == key_hash).collect(),
         attempt_limit: config.attempt_limit,
@@ -180,6 +183,10 @@ pub(crate) async fn gather(
     runs.reverse();
     for (at, run) in runs.iter().enumerate() {
         say(format!("looking through run {} of {}", at + 1, runs.len()));
+        if run.compares.is_some_and(|c| c.corrects) && run.result.and_then(|r| r.drift).is_some() {
+            facts.compared_at = facts.compared_at.max(run.committed_at);
+            continue;
+        }
         match deliveries(session, run, key_hash).await? {
             Some(found) => facts.deliveries.extend(found),
             None => facts.expired_runs += 1,

@@ -1,7 +1,7 @@
 //! What the traces mean. Pure.
 
 use driftless_deltalog::item::ChangeOp;
-use driftless_model::{Operation, Outcome};
+use driftless_model::{Millis, Operation, Outcome};
 use serde::Serialize;
 
 use super::ERASURE;
@@ -213,6 +213,14 @@ fn summary(facts: &Facts, state: State) -> String {
     let row = facts.standing.acknowledged.as_ref();
     let acknowledged =
         row.and_then(|r| r.last_sent_at).map_or_else(String::new, |at| format!(", acknowledged at {}", utc(at)));
+    if let (State::Uncertain, Some(at)) = (state, found_by_comparison(facts)) {
+        let at = utc(at);
+        return if facts.standing.selected.is_some() {
+            format!("It was not in the list when that was compared at {at}; the next run sends it again.")
+        } else {
+            format!("It was in the list when that was compared at {at}, and should not be; the next run removes it.")
+        };
+    }
     match state {
         State::InSync => format!("It is in the list as the newest snapshot has it{acknowledged}."),
         State::ToAdd => "It is selected and not in the list yet; the next run adds it.".to_owned(),
@@ -249,6 +257,15 @@ fn summary(facts: &Facts, state: State) -> String {
         State::NeverSeen => "No snapshot has been taken up yet.".to_owned(),
         State::NotInList => "It is neither selected nor in the list; details of earlier times have expired.".to_owned(),
     }
+}
+
+/// When a comparison made it uncertain: nothing was sent for it since, and what was sent before was answered.
+fn found_by_comparison(facts: &Facts) -> Option<Millis> {
+    let at = facts.compared_at?;
+    let doubtful =
+        |d: &DeliveryFact| !matches!(&d.sent, Sent::Settled(Outcome::Delivered | Outcome::Rejected { .. }, _));
+    let last = facts.deliveries.last();
+    last.is_none_or(|d| d.planned_at < at && !doubtful(d)).then_some(at)
 }
 
 /// The change of one version, with the last delivery of a run that covered it and was planned after it was logged.

@@ -74,6 +74,7 @@ fn facts(selected: Option<u64>, acknowledged: Option<Option<u64>>) -> Facts {
         comparable: true,
         versions: Vec::new(),
         deliveries: Vec::new(),
+        compared_at: None,
         expired_runs: 0,
         rejects: Vec::new(),
         attempt_limit: 3,
@@ -92,6 +93,18 @@ fn the_state_is_what_the_next_run_would_do() {
     assert_eq!(of(Some(1), Some(None)), State::Uncertain);
     assert_eq!(of(None, Some(None)), State::Uncertain);
     assert_eq!(of(None, None), State::NeverSeen);
+}
+
+#[test]
+fn what_a_comparison_has_found_is_told_as_that() {
+    let told = |selected, deliveries| {
+        let f = Facts { compared_at: Some(Millis(9_000_000)), deliveries, ..facts(selected, Some(None)) };
+        story(&f).summary
+    };
+    assert!(told(Some(1), Vec::new()).contains("was not in the list when that was compared at"));
+    assert!(told(None, Vec::new()).contains("was in the list when that was compared at"));
+    let unanswered = DeliveryFact { planned_at: Millis(9_500_000), ..sent("r9", 3, Operation::Add, Sent::Unanswered) };
+    assert!(told(Some(1), vec![unanswered]).contains("no answer came"), "sent since");
 }
 
 #[test]

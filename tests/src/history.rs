@@ -89,6 +89,7 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>, hasty: bool) -> Ended {
         1 => Some(Replaces::ByClearing),
         _ => None,
     };
+    let at_most = *Random::new(seed ^ 0x9a27).pick(&[usize::MAX, 1, 2, 3, 4]).unwrap_or(&2);
     let settings = Settings {
         replaces,
         deadline_s: *random.pick(&[86_400, 86_400, 400, 100]).unwrap_or(&400),
@@ -101,6 +102,7 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>, hasty: bool) -> Ended {
         settings,
         fold_percent: *random.pick(&[10, 10_000]).unwrap_or(&10),
         bulk: *random.pick(&[u64::MAX, 0, 2, 4, 6]).unwrap_or(&2),
+        at_most,
         chain: *random.pick(&[1, 2, 3, 50]).unwrap_or(&2),
         all_or_nothing: random.percent(40) && replaces.is_none(),
         updates: random.percent(30),

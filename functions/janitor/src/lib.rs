@@ -13,6 +13,7 @@
 mod commit;
 mod compact;
 mod error;
+mod fits;
 mod handler;
 mod sweep;
 

@@ -12,6 +12,7 @@ use driftless_deltalog::ledger::{Call, Run, RunState};
 use driftless_deltalog::registry::SyncEntry;
 use driftless_model::{AckRow, Clock, KeyHash, Lanes, Meter, Millis, RunId, SyncId, Token, Tokens};
 use driftless_objects::Objects;
+use driftless_state::room::Memory;
 use driftless_state::{SyncState, documents, names};
 
 use crate::compact::Compacting;
@@ -31,6 +32,8 @@ pub struct Janitor {
     pub tokens: Arc<dyn Tokens>,
     /// Counts what it uses.
     pub meter: Meter,
+    /// What it has for a commit.
+    pub memory: Memory,
     /// Where a fold is done side by side.
     pub lanes: Arc<dyn Lanes>,
     /// Where plans are asked for.
@@ -133,6 +136,7 @@ impl Janitor {
             self.mark_committed(&head).await?;
             self.abandon(&head).await?;
             self.collect(&head, deadline).await?;
+            self.go_on(&head).await?;
             self.waited_long_enough(&head, &config).await?;
             self.compact(&head, deadline).await?;
         }
@@ -295,8 +299,9 @@ impl Janitor {
         }
         let closed = matches!(run.state, RunState::Closing { .. });
         if closed || head.version > run.through {
-            let tick = format!("after-{}", run.id);
-            self.ask_for_plan(&head.sync, tick, "overtaken").await?;
+            self.ask_for_plan(&head.sync, after(run), "overtaken").await?;
+        } else if run.rest.is_some_and(|rest| rest > 0) {
+            self.ask_for_plan(&head.sync, after(run), THE_REST).await?;
         }
         Ok(Swept::Committed { run: run.id.clone() })
     }
@@ -304,6 +309,19 @@ impl Janitor {
     async fn ask_for_plan(&self, sync: &SyncId, tick: String, cause: &str) -> Result<(), Error> {
         let message = Message::Plan { sync: sync.clone(), tick, cause: cause.to_owned(), after_ingest: true };
         Ok(self.queue.send(&self.planner_queue, &[Outgoing::from(&message)]).await?)
+    }
+
+    /// A run that took a part was committed, and we died before the next was asked for. The tick is the same: if it made a run,
+    /// nothing comes of asking again.
+    async fn go_on(&self, head: &Head) -> Result<(), Error> {
+        let last = self.log.runs(&head.sync, RECENT_RUNS).await?;
+        let last = last.into_iter().find(|run| run.state != RunState::Abandoned);
+        let since = self.clock.now().plus(-GO_ON);
+        let left = |run: &Run| run.rest.is_some_and(|rest| rest > 0) && run.committed_at.is_some_and(|at| at > since);
+        match last.filter(left) {
+            Some(run) if head.active_run.is_none() => self.ask_for_plan(&head.sync, after(&run), THE_REST).await,
+            _ => Ok(()),
+        }
     }
 
     /// Stamps the items of retired versions with what became of them, remembers the version, then takes it out of the head.
@@ -378,7 +396,12 @@ impl Janitor {
         let folded = self.log.version_records(&head.sync).await?;
         let folded: BTreeSet<&RunId> = folded.iter().filter_map(|r| r.by.run()).collect();
         for run in self.unfinished(head).await? {
-            if committed.contains(&run.id) || folded.contains(&run.id) {
+            // Or its calls have outcomes, which is so of activated runs only: a part of a bulk version retires no version.
+            let was_active = async || {
+                let calls = self.log.calls(&head.sync, &run.id).await?;
+                Ok::<_, Error>(calls.iter().any(|c| c.outcome.is_some()))
+            };
+            if committed.contains(&run.id) || folded.contains(&run.id) || (run.rest.is_some() && was_active().await?) {
                 let now = self.clock.now();
                 let run = Run { state: RunState::Committed, committed_at: Some(now), ..run };
                 let _: Swap = self.log.update_run(&run, &["open", "closing"]).await?;
@@ -459,6 +482,17 @@ impl Janitor {
 fn is_overdue(call: &Call, now: Millis) -> bool {
     call.jobs.iter().all(|job| job.poll_at.plus(OVERDUE) < now)
 }
+
+/// The tick of the run that follows one.
+fn after(run: &Run) -> String {
+    format!("after-{}", run.id)
+}
+
+/// Why the runs after the first of a large change are planned.
+const THE_REST: &str = "the rest";
+
+/// How long a sweep sees to it that a run has its successor, in milliseconds: some periods of the sweep.
+const GO_ON: i64 = 3_600_000;
 
 /// How late a delayed message may be, in milliseconds.
 const OVERDUE: i64 = 120_000;

@@ -12,11 +12,14 @@
 pub mod calls;
 mod error;
 mod handler;
+mod payloads;
 pub mod plan;
 mod preview;
+mod room;
 mod setting;
 pub mod strategy;
 
 pub use error::Error;
 pub use handler::{PlannerFunction, init};
 pub use preview::Preview;
+pub use room::Room;

@@ -21,7 +21,7 @@ FUNCTION_PACKAGES := $(FUNCTIONS:%=-p driftless-fn-%)
 # The bench is a program that is measured, in a profile of its own: its dependencies are not built for the tests.
 TESTED := --workspace --exclude driftless-bench
 
-.PHONY: help demo test lint lint-rust lint-templates lint-deny unit conformance bench bench-micro functions e2e build fmt tools local-up local-down
+.PHONY: help demo test lint lint-rust lint-templates lint-deny unit conformance bench bench-planning bench-micro functions e2e build fmt tools local-up local-down
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -77,6 +77,10 @@ bench: tools ## The diff beside DuckDB and Polars (FULL=1: 50 M records too; CAS
 	binary="$(CARGO_TARGET_DIR)/release/driftless-bench"
 	$(VENV)/bin/python benches/bench.py --binary "$$binary" --cache "$(CACHE)/bench" $(if $(REPEAT),--repeat $(REPEAT)) \
 		$(if $(FULL),--full) $(if $(SWEEP),--sweep) $(if $(DOCS),--docs) $(CASES)
+
+bench-planning: tools ## What planning and committing take: first loads, small changes of long lists (CASES='first-1m')
+	@cargo build --locked --profile bench -p driftless-bench --features functions --bin driftless-planning
+	$(VENV)/bin/python benches/planning.py --binary "$(CARGO_TARGET_DIR)/release/driftless-planning" --cache "$(CACHE)/bench" $(CASES)
 
 bench-micro: ## Micro-benchmarks of its parts: hash, sort, merge, aggregate, fold
 	@cargo bench --locked -p driftless-bench

@@ -9,18 +9,21 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use bytes::Bytes;
 use driftless_model::{Millis, ObjectVersion};
-use driftless_objects::{Error, Listed, ObjectMeta, Objects, Result, Written};
+use driftless_objects::{Error, Listed, ObjectMeta, Objects, Parts, Result, Written};
 
 /// Objects as files below a folder, and how much of them was read.
 pub(crate) struct Files {
     root: PathBuf,
     read: AtomicU64,
     requests: AtomicU64,
+    written: AtomicU64,
+    writes: AtomicU64,
 }
 
 impl Files {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), read: AtomicU64::new(0), requests: AtomicU64::new(0) }
+        let [read, requests, written, writes] = [const { AtomicU64::new(0) }; 4];
+        Self { root: root.to_owned(), read, requests, written, writes }
     }
 
     /// Bytes read so far.
@@ -31,6 +34,29 @@ impl Files {
     /// Ranges and objects read so far.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written so far.
+    #[allow(dead_code)] // one of the programs that have this module
+    pub(crate) fn bytes_written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Objects, and parts of them, written so far.
+    #[allow(dead_code)] // one of the programs that have this module
+    pub(crate) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    fn make(&self, key: &str) -> std::io::Result<File> {
+        let path = self.root.join(key);
+        std::fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
+        File::create_new(path)
+    }
+
+    fn wrote(&self, bytes: &Bytes) {
+        self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.writes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Where an object lies.
@@ -86,11 +112,22 @@ impl Objects for Files {
     }
 
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Written> {
-        match File::create_new(self.root.join(key)).and_then(|mut file| file.write_all(&bytes)) {
+        self.wrote(&bytes);
+        match self.make(key).and_then(|mut file| file.write_all(&bytes)) {
             Ok(()) => Ok(Written::Created),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(Written::Existed),
             Err(e) => Err(failed(key, e)),
         }
+    }
+
+    async fn create_from(&self, key: &str, parts: &mut dyn Parts) -> Result<Written> {
+        let mut file = self.make(key).map_err(|e| failed(key, e))?;
+        let abandoned = |source| Error::Abandoned { key: key.to_owned(), source };
+        while let Some(bytes) = parts.next().await.map_err(abandoned)? {
+            self.wrote(&bytes);
+            file.write_all(&bytes).map_err(|e| failed(key, e))?;
+        }
+        Ok(Written::Created)
     }
 
     async fn list(&self, prefix: &str) -> Result<Listed> {

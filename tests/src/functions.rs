@@ -14,6 +14,7 @@ use driftless_deltalog::registry::DestinationEntry;
 use driftless_fn_connector::{Delivered, Delivery, SharedBudget, Sleep, Timing};
 use driftless_fn_ingest::{Bulk, Ingest};
 use driftless_fn_janitor::{Janitor, Keeping};
+use driftless_fn_planner::Room;
 use driftless_fn_planner::plan::{Planned, Planner, Request};
 use driftless_model::{Clock, IdentifierSet, InTurn, KeyHash, Meter, Millis, RecordKey, SyncId, Tokens};
 use driftless_objects::Objects;
@@ -39,6 +40,7 @@ pub(crate) struct Ports {
     pub(crate) steps: Steps,
     pub(crate) keeping: Keeping,
     pub(crate) bulk: Bulk,
+    pub(crate) room: Room,
     /// No head is swapped after this.
     pub(crate) stop_at: Millis,
 }
@@ -140,6 +142,7 @@ impl Ports {
             hash_key: hash_key(),
             limits: Limits::default(),
             meter: self.meter.clone(),
+            room: self.room,
             ingest_queue: INGEST.to_owned(),
             own_queue: PLANNER.to_owned(),
             janitor_queue: JANITOR.to_owned(),
@@ -219,6 +222,7 @@ impl Ports {
             clock: self.clock(),
             tokens: Arc::clone(&self.tokens),
             meter: self.meter.clone(),
+            memory: self.room.janitor,
             lanes: Arc::new(InTurn::cut_in(2)),
             planner_queue: PLANNER.to_owned(),
             janitor_queue: JANITOR.to_owned(),

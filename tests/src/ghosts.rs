@@ -327,6 +327,10 @@ impl Ghosts {
     /// After a fold: history and residue alone are D as of the version that it went through (rule 10).
     pub fn folded(&self, sync: &SyncId, through: u64) {
         let Some(mut head) = self.head(sync) else { return };
+        if head.versions.get(&(through + 1)).is_some_and(|next| next.bulk_object().is_some()) {
+            // D is made of the bulk version still, of which a run has taken a part.
+            return;
+        }
         head.versions.clear();
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &head);
         let d = at_once(async { state.d_digests(&state.touched(None).await?.states).await });

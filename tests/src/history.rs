@@ -92,6 +92,7 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>, hasty: bool) -> Ended {
     // Somebody else changes the list, and it is compared: by hand, or before every run.
     let mut meddler = Random::new(seed ^ 0xd21f7);
     let meddles = replaces.is_none() && meddler.percent(40);
+    let at_most = *Random::new(seed ^ 0x9a27).pick(&[usize::MAX, 1, 2, 3, 4]).unwrap_or(&2);
     let settings = Settings {
         replaces,
         compares: meddles && meddler.percent(30),
@@ -105,6 +106,7 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>, hasty: bool) -> Ended {
         settings,
         fold_percent: *random.pick(&[10, 10_000]).unwrap_or(&10),
         bulk: *random.pick(&[u64::MAX, 0, 2, 4, 6]).unwrap_or(&2),
+        at_most,
         chain: *random.pick(&[1, 2, 3, 50]).unwrap_or(&2),
         all_or_nothing: random.percent(40) && replaces.is_none(),
         updates: random.percent(30),

@@ -7,9 +7,11 @@ use driftless_delivery::{Message, Queue};
 use driftless_deltalog::{Deltalog, Metered};
 use driftless_fn_ingest::Bulk;
 use driftless_fn_janitor::{Compacting, Keeping};
+use driftless_fn_planner::Room;
 use driftless_fn_planner::plan::{Asked, Request};
 use driftless_model::{Clock, Meter, Tokens};
 use driftless_objects::Objects;
+use driftless_state::room::Memory;
 use driftless_testkit::{Life, When};
 
 use crate::functions::{INGEST, JANITOR, PLANNER, Ports, TO_CRM, Verdict};
@@ -119,7 +121,16 @@ impl World {
             ghosts: Arc::clone(&self.ghosts),
             steps: steps(function, &life, &at, &self.faults, &self.visits),
             keeping,
-            bulk: Bulk { threshold: BulkThreshold::from_changes(self.setup.bulk), records_at_once: Some(2) },
+            bulk: Bulk {
+                threshold: BulkThreshold::from_changes(self.setup.bulk),
+                records_at_once: Some(2),
+                ..Bulk::default()
+            },
+            room: Room {
+                planner: Memory::of_planner(self.planner_mb << 20),
+                janitor: Memory::of_janitor(self.janitor_mb << 20),
+                at_most: self.setup.at_most,
+            },
             stop_at: started.plus(FUNCTION_MS - MARGIN_MS),
         };
         ports.keeping.folding.share_percent = self.setup.fold_percent;

@@ -34,6 +34,8 @@ pub struct Setup {
     pub fold_percent: u64,
     /// More changes than this are a bulk version.
     pub bulk: u64,
+    /// If more records than this differ, a run takes a part of them.
+    pub at_most: usize,
     /// Uncommitted versions that are not merged yet.
     pub chain: usize,
     /// How long what nobody refers to is kept.
@@ -56,6 +58,7 @@ impl Default for Setup {
             settings: Settings::default(),
             fold_percent: 10,
             bulk: u64::MAX,
+            at_most: usize::MAX,
             chain: 50,
             grace_ms: 600_000,
             all_or_nothing: false,
@@ -83,6 +86,10 @@ pub struct World {
     pub queue: Arc<MemoryQueue>,
     /// What the functions use is charged to the syncs. Nothing fails then.
     pub billed: bool,
+    /// Memory of the planner, in MB.
+    pub planner_mb: u64,
+    /// Memory of the janitor, in MB.
+    pub janitor_mb: u64,
     /// Counts what the bucket, the queues and, where it is billed, the table are asked.
     pub meter: Meter,
     /// The table, as the functions see it.
@@ -121,6 +128,8 @@ impl World {
             queue: Arc::new(MemoryQueue::new(Arc::clone(&clock) as Arc<dyn Clock>).metered(meter.clone())),
             meter,
             billed: false,
+            planner_mb: 10_240,
+            janitor_mb: 10_240,
             objects: Arc::new(DatedObjects::new(Arc::clone(&bucket), Arc::clone(&clock), setup.forgotten)),
             tokens: Arc::new(CountingTokens::new(setup.seed)),
             faults: Arc::new(Faults::new(Random::new(setup.seed).fork())),

@@ -99,6 +99,7 @@ const SETUP: Setup = Setup {
     settings: SETTINGS,
     fold_percent: 10,
     bulk: u64::MAX,
+    at_most: usize::MAX,
     chain: 50,
     grace_ms: 600_000,
     all_or_nothing: false,

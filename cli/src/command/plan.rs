@@ -38,6 +38,7 @@ pub(super) async fn planner(session: &Session) -> anyhow::Result<Planner> {
         hash_key: session.hash_key().await?,
         limits: Limits::default(),
         meter: Meter::default(),
+        room: driftless_fn_planner::Room::default(),
         ingest_queue: String::new(),
         own_queue: String::new(),
         janitor_queue: String::new(),

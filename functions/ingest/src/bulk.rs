@@ -11,12 +11,13 @@ use driftless_history::{BulkFile, BulkWriter, FileMeta, Updates};
 use driftless_model::{AttrHash, KeyHash, Millis, SnapshotRef, Token};
 use driftless_objects::{Abandoned, Parts};
 use driftless_snapshot::locate::dated;
-use driftless_snapshot::{Digests, HashKey, PackedStates, Source, ViewSpec};
+use driftless_snapshot::{Digested, Digests, HashKey, PackedStates, Source, ViewSpec};
 use driftless_state::{SyncState, Touched, names};
 
 use crate::error::Error;
 use crate::guards;
 use crate::take_up::{Candidate, Ingest, Taken};
+use crate::time::Pace;
 
 /// When a version is a bulk version, and how its file is made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +27,8 @@ pub struct Bulk {
     /// Records whose keys and identifiers are in memory at a time; `None`: as many as DL-9 leaves room for. The snapshot is not in
     /// key-hash order, so it is read once for every so many records.
     pub records_at_once: Option<usize>,
+    /// How fast it is made.
+    pub pace: Pace,
 }
 
 /// Bytes of the file that are handed on together.
@@ -58,11 +61,17 @@ impl Ingest {
         touched: Touched,
         snapshot: &SnapshotRef,
         source: Source<'_>,
-        rows: &Digests,
+        digested: &Digested,
         changes: &Changes,
         held: Option<guards::Held>,
         deadline: Millis,
     ) -> Result<Option<Taken>, Error> {
+        let rows = &digested.rows;
+        let (at_once, now) = (self.bulk.at_once(rows.len()), self.clock.now());
+        if let Err(e) = self.bulk.pace.allows(rows.len(), at_once, digested.report.rows_read, now, deadline) {
+            let reason = format!("{e}, then run `driftless sync now {}`", c.entry.sync);
+            return self.needs_attention(c, reason).await.map(Some);
+        }
         let token = self.tokens.token();
         let object = names::bulk(&c.entry.sync, c.entry.incarnation, &token);
         let before = state.bulk_file(None).await?;

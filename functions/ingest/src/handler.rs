@@ -16,7 +16,7 @@ use driftless_snapshot::locate::{newest, snapshot_of};
 use driftless_snapshot::{HashKey, Limits};
 use driftless_state::documents;
 
-use crate::{Bulk, Error, Ingest, Taken};
+use crate::{Bulk, Error, Ingest, Pace, Taken};
 
 /// Builds the function from its environment.
 ///
@@ -42,7 +42,11 @@ pub async fn init() -> Result<Service, InitError> {
         limits: Limits { kept_bytes: kept_bytes(config.memory_bytes), ..Limits::default() },
         lanes: Arc::new(Threads::of_processors()),
         meter: meter.clone(),
-        bulk: Bulk { threshold: BulkThreshold::from_changes(config.bulk_changes), ..Bulk::default() },
+        bulk: Bulk {
+            threshold: BulkThreshold::from_changes(config.bulk_changes),
+            pace: Pace::of_memory(config.memory_bytes),
+            ..Bulk::default()
+        },
     };
     let function = IngestFunction {
         ingest,

@@ -15,8 +15,10 @@ mod error;
 pub mod guards;
 mod handler;
 mod take_up;
+mod time;
 
 pub use bulk::Bulk;
 pub use error::Error;
 pub use handler::{IngestFunction, init};
 pub use take_up::{Ingest, Taken};
+pub use time::Pace;

@@ -217,7 +217,7 @@ impl Ingest {
         Ok(done)
     }
 
-    async fn needs_attention(&self, c: &Candidate, reason: String) -> Result<Taken, Error> {
+    pub(crate) async fn needs_attention(&self, c: &Candidate, reason: String) -> Result<Taken, Error> {
         let attention = Attention { reason, since: self.clock.now() };
         self.charge(c);
         self.log.set_attention(&c.entry.sync, c.entry.incarnation, Some(&attention)).await?;
@@ -246,9 +246,7 @@ impl Ingest {
         }
         let held = guards::held(&c.config.guards, members, &changes, &digested.report);
         if self.bulk.is_needed(&c.head, &changes, members, digested.rows.len() as u64) {
-            return self
-                .append_bulk(c, &state, touched, snapshot, source, &digested.rows, &changes, held, deadline)
-                .await;
+            return self.append_bulk(c, &state, touched, snapshot, source, &digested, &changes, held, deadline).await;
         }
         let items = self.items(c, &state, &touched, snapshot, source, &digested.rows, &changes).await?;
         let entry = VersionEntry {

@@ -28,6 +28,9 @@ impl Janitor {
         threshold: Share,
         deadline: Millis,
     ) -> Result<Swap, Error> {
+        if !self.fits(head, run).await? {
+            return Ok(Swap::Lost);
+        }
         let calls = self.log.calls(&head.sync, &run.id).await?;
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), head);
         let deltas = state.deltas().await?;
@@ -66,7 +69,7 @@ impl Janitor {
         state: &SyncState<'_>,
         deltas: &BTreeMap<KeyHash, Option<AckRow>>,
     ) -> Result<(Settlement, RunResult), Error> {
-        let changeset = driftless_history::read_changeset(self.objects.as_ref(), &run.changeset).await?;
+        let changeset = driftless_history::read_outline(self.objects.as_ref(), &run.changeset).await?;
         let named: BTreeSet<KeyHash> = (changeset.rows.iter().map(|r| r.key_hash))
             .chain(changeset.transfers.iter().flat_map(|t| [t.from, t.owner]))
             .collect();
@@ -141,7 +144,7 @@ impl Janitor {
             run: run.id.clone(),
             object,
             rows,
-            through: run.through,
+            through: covers(&SyncState::new(self.log.as_ref(), self.objects.as_ref(), head), run),
             fingerprint: run.config.fingerprint.clone(),
             at: self.clock.now(),
         };
@@ -179,9 +182,12 @@ impl Janitor {
         succeeded_at: Option<Millis>,
         deadline: Millis,
     ) -> Result<(Swap, Usage), Error> {
-        let through = head.delivered.iter().map(|d| d.through).chain([run.through]).max().unwrap_or(run.through);
-        let bulk = state.bulk_file(Some(through)).await?;
-        let mut states = state.touched(Some(through)).await?.states;
+        let covered = covers(state, run);
+        let through = head.delivered.iter().map(|d| d.through).chain([covered]).max().unwrap_or(covered);
+        // Of a part nothing is retired that D is made of: its bulk version stays, and those after it.
+        let in_part = covered < run.through;
+        let bulk = state.bulk_file(Some(if in_part { run.through } else { through })).await?;
+        let mut states = if in_part { States::new() } else { state.touched(Some(through)).await?.states };
         let fingerprint = &run.config.fingerprint;
         let comparable = state.made_under(fingerprint);
         if !comparable {
@@ -204,7 +210,7 @@ impl Janitor {
             Some(_) => None,
             None => Some(self.left(state, &mut states, &mut overlay, fingerprint).await?),
         };
-        let against = bulk.as_ref().map(|bulk| Against { bulk, states: &states });
+        let against = bulk.as_ref().map(|bulk| Against { bulk, states: &states, flushed: in_part });
         let mut fold =
             Fold::new(base.as_ref(), &overlay, bulk.is_some() && !comparable, against, &meta, self.lanes.as_ref())?;
         if let Err(e) = self.objects.create_from(&object, &mut fold).await {
@@ -270,6 +276,13 @@ impl Janitor {
     pub(crate) fn in_time(&self, deadline: Millis) -> Result<(), Error> {
         if self.clock.now() < deadline { Ok(()) } else { Err(Error::Deadline) }
     }
+}
+
+/// The last version of which a run leaves nothing. One that took a part covers none of the bulk version that it took it of: that
+/// stays what D is made of, until a run has taken the rest.
+fn covers(state: &SyncState<'_>, run: &Run) -> u64 {
+    let bulk = state.newest_bulk(Some(run.through)).filter(|_| run.rest.is_some());
+    bulk.map_or(run.through, |(number, _)| number.saturating_sub(1))
 }
 
 /// The run replaces the whole list: every member of A is in one of its calls, to be sent again or to leave.

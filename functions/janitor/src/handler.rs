@@ -10,6 +10,7 @@ use driftless_runtime::{
     Clients, Deadline, DeltalogRejects, Function, InitError, JanitorConfig, Metric, Metrics, ProcessEnv, Service,
     SystemClock, Threads, UlidTokens, chain,
 };
+use driftless_state::room::Memory;
 
 use crate::{Error, Janitor, Keeping, Swept};
 
@@ -33,6 +34,7 @@ pub async fn init() -> Result<Service, InitError> {
         clock: Arc::clone(&clock),
         tokens: Arc::new(UlidTokens::new(Arc::clone(&clock))),
         meter: meter.clone(),
+        memory: Memory::of_janitor(config.memory_bytes),
         lanes: Arc::new(Threads::of_processors()),
         planner_queue: config.common.planner_queue_url.clone(),
         janitor_queue: config.common.janitor_queue_url.clone(),

@@ -14,6 +14,7 @@ mod commit;
 mod compact;
 mod compare;
 mod error;
+mod fits;
 mod handler;
 mod sweep;
 

@@ -12,6 +12,7 @@ use driftless_deltalog::ledger::{Call, Run, RunState};
 use driftless_deltalog::registry::SyncEntry;
 use driftless_model::{AckRow, Clock, KeyHash, Lanes, Meter, Millis, RunId, SyncId, Token, Tokens};
 use driftless_objects::Objects;
+use driftless_state::room::Memory;
 use driftless_state::{SyncState, documents, names};
 
 use crate::compact::Compacting;
@@ -32,6 +33,8 @@ pub struct Janitor {
     pub tokens: Arc<dyn Tokens>,
     /// Counts what it uses.
     pub meter: Meter,
+    /// What it has for a commit.
+    pub memory: Memory,
     /// Where a fold is done side by side.
     pub lanes: Arc<dyn Lanes>,
     /// Where plans are asked for.
@@ -134,6 +137,7 @@ impl Janitor {
             self.mark_committed(&head).await?;
             self.abandon(&head).await?;
             self.collect(&head, deadline).await?;
+            self.go_on(&head).await?;
             self.waited_long_enough(&head, &config).await?;
             self.compact(&head, deadline).await?;
         }
@@ -314,7 +318,9 @@ impl Janitor {
             None => (closed || head.version > run.through, "overtaken"),
         };
         if due {
-            self.ask_for_plan(&head.sync, format!("after-{}", run.id), cause).await?;
+            self.ask_for_plan(&head.sync, after(run), cause).await?;
+        } else if run.rest.is_some_and(|rest| rest > 0) {
+            self.ask_for_plan(&head.sync, after(run), THE_REST).await?;
         }
         Ok(())
     }
@@ -322,6 +328,19 @@ impl Janitor {
     async fn ask_for_plan(&self, sync: &SyncId, tick: String, cause: &str) -> Result<(), Error> {
         let message = Message::Plan { sync: sync.clone(), tick, cause: cause.to_owned(), after_ingest: true };
         Ok(self.queue.send(&self.planner_queue, &[Outgoing::from(&message)]).await?)
+    }
+
+    /// A run that took a part was committed, and we died before the next was asked for. The tick is the same: if it made a run,
+    /// nothing comes of asking again.
+    async fn go_on(&self, head: &Head) -> Result<(), Error> {
+        let last = self.log.runs(&head.sync, RECENT_RUNS).await?;
+        let last = last.into_iter().find(|run| run.state != RunState::Abandoned);
+        let since = self.clock.now().plus(-GO_ON);
+        let left = |run: &Run| run.rest.is_some_and(|rest| rest > 0) && run.committed_at.is_some_and(|at| at > since);
+        match last.filter(left) {
+            Some(run) if head.active_run.is_none() => self.ask_for_plan(&head.sync, after(&run), THE_REST).await,
+            _ => Ok(()),
+        }
     }
 
     /// Stamps the items of retired versions with what became of them, remembers the version, then takes it out of the head.
@@ -400,7 +419,12 @@ impl Janitor {
         let folded = self.log.version_records(&head.sync).await?;
         let folded: BTreeSet<&RunId> = folded.iter().filter_map(|r| r.by.run()).collect();
         for run in self.unfinished(head).await? {
-            if committed.contains(&run.id) || folded.contains(&run.id) {
+            // Or its calls have outcomes, which is so of activated runs only: a part of a bulk version retires no version.
+            let was_active = async || {
+                let calls = self.log.calls(&head.sync, &run.id).await?;
+                Ok::<_, Error>(calls.iter().any(|c| c.outcome.is_some()))
+            };
+            if committed.contains(&run.id) || folded.contains(&run.id) || (run.rest.is_some() && was_active().await?) {
                 let now = self.clock.now();
                 let run = Run { state: RunState::Committed, committed_at: Some(now), ..run };
                 let _: Swap = self.log.update_run(&run, &["open", "closing"]).await?;
@@ -481,6 +505,17 @@ impl Janitor {
 fn is_overdue(call: &Call, now: Millis) -> bool {
     call.jobs.iter().all(|job| job.poll_at.plus(OVERDUE) < now)
 }
+
+/// The tick of the run that follows one.
+fn after(run: &Run) -> String {
+    format!("after-{}", run.id)
+}
+
+/// Why the runs after the first of a large change are planned.
+const THE_REST: &str = "the rest";
+
+/// How long a sweep sees to it that a run has its successor, in milliseconds: some periods of the sweep.
+const GO_ON: i64 = 3_600_000;
 
 /// How late a delayed message may be, in milliseconds.
 const OVERDUE: i64 = 120_000;

@@ -7,8 +7,9 @@ use driftless_changeset::{BatchLimit, Net, PlannedRow, pack};
 use driftless_connector::{Capabilities, Limits, Replace};
 use driftless_delivery::{Message, Outgoing};
 use driftless_deltalog::ledger::{Call, Run};
-use driftless_model::{KeyHash, Millis, Operation, RunId, Session};
+use driftless_model::{IdentifierSet, KeyHash, Millis, Operation, RecordKey, RunId, Session};
 use driftless_snapshot::Record;
+use driftless_state::Rest;
 
 use crate::strategy::Way;
 
@@ -35,10 +36,35 @@ pub struct Rows {
 /// The JSON text around the records of a request, reserved out of its byte limit.
 const ENVELOPE_BYTES: u64 = 512;
 
-/// Lays out the rows of a net change. `records` has the payload of every send.
+/// A record as it is sent, its fields as JSON already: a plan holds many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload {
+    key: RecordKey,
+    identifiers: IdentifierSet,
+    fields: String,
+}
+
+impl Payload {
+    /// Bytes of its texts.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let identifiers: usize = self.identifiers.iter().map(|i| i.value.len()).sum();
+        (self.key.as_str().len() + identifiers + self.fields.len()) as u64
+    }
+}
+
+impl From<Record> for Payload {
+    fn from(Record { key, identifiers, fields, .. }: Record) -> Self {
+        let mut fields = serde_json::Value::Object(fields).to_string();
+        fields.shrink_to_fit();
+        Self { key, identifiers, fields }
+    }
+}
+
+/// Lays out the rows of a net change. `payloads` has what is sent of each record; a send without one is left to the next run.
 #[must_use]
-pub fn lay_out(net: &Net, mut records: BTreeMap<KeyHash, Record>, capabilities: &Capabilities, way: Way) -> Rows {
-    let mut planned: Vec<(u8, u8, PlannedRow)> = Vec::new();
+pub fn lay_out(net: &Net, mut payloads: BTreeMap<KeyHash, Payload>, capabilities: &Capabilities, way: Way) -> Rows {
+    let mut planned: Vec<(u8, u8, PlannedRow)> = Vec::with_capacity(net.removals.len() + payloads.len());
     let mut oversized = Vec::new();
     for r in &net.removals {
         let phase = u8::from(way == Way::FullThenRemove && !r.before_send) * 2;
@@ -54,28 +80,37 @@ pub fn lay_out(net: &Net, mut records: BTreeMap<KeyHash, Record>, capabilities: 
         planned.push((0, phase, row));
     }
     for s in &net.sends {
-        let Some(record) = records.remove(&s.key_hash) else { continue };
+        let Some(payload) = payloads.remove(&s.key_hash) else { continue };
         let operation = if let Way::Replace(_) = way { Operation::Add } else { supported(s.operation, capabilities) };
         let row = PlannedRow {
             operation,
             key_hash: s.key_hash,
-            key: record.key,
+            key: payload.key,
             attr_hash: Some(s.state.attr_hash),
-            identifiers: record.identifiers,
+            identifiers: payload.identifiers,
             remote_id: s.remote_id.clone(),
-            fields: Some(serde_json::Value::Object(record.fields).to_string()),
+            fields: Some(payload.fields),
         };
         if limit(capabilities, operation, way).bytes.is_some_and(|most| size(&row) > most) {
             oversized.push(Oversized { key_hash: s.key_hash, attr_hash: s.state.attr_hash });
             continue;
         }
-        let order = if operation == Operation::Update { 1 } else { 2 };
-        planned.push((order, u8::from(s.after_removal), row));
+        planned.push((order(operation), u8::from(s.after_removal), row));
     }
     // Stable: key-hash order within an operation and phase. Sends that wait come last, so that the fewest calls wait.
     planned.sort_by_key(|(order, phase, _)| (*order, *phase));
-    let (phases, rows) = planned.into_iter().map(|(_, phase, row)| (phase, row)).unzip();
+    let phases = planned.iter().map(|(_, phase, _)| *phase).collect();
+    let rows = planned.into_iter().map(|(_, _, row)| row).collect();
     Rows { rows, phases, way, oversized }
+}
+
+/// Removals first, adds last.
+const fn order(operation: Operation) -> u8 {
+    match operation {
+        Operation::Update => 1,
+        Operation::Add => 2,
+        _ => 0,
+    }
 }
 
 /// A destination without an update of its own takes an add of what is there as one.
@@ -129,6 +164,37 @@ impl Rows {
             start += same;
         }
         calls
+    }
+
+    /// Leaves the started call of an operation to the next run, which fills it: over all runs the calls are the fewest too. A call
+    /// of a send that waits for a removal stays, and so does the only call of the run.
+    pub(crate) fn end_with_full_calls(&mut self, capabilities: &Capabilities, rest: &mut Rest) {
+        let mut end = self.rows.len();
+        while let Some(operation) = end.checked_sub(1).and_then(|last| self.rows.get(last)).map(|r| r.operation) {
+            let start = self.rows.partition_point(|r| order(r.operation) < order(operation));
+            let same = self.rows.get(start..end).unwrap_or_default();
+            let goes_on = match operation {
+                Operation::Add if capabilities.update.is_none() => rest.waiting() > 0,
+                Operation::Add => rest.adds > 0,
+                Operation::Update if capabilities.add.is_none() => rest.waiting() > 0,
+                Operation::Update => rest.updates > 0,
+                // In mode `remove_only`, who enters is removed.
+                _ => rest.waiting() > 0 && same.iter().all(|r| r.attr_hash.is_some()),
+            };
+            let most = limit(capabilities, operation, self.way);
+            let sizes: Vec<u64> = same.iter().map(size).collect();
+            if let (true, Some(last)) = (goes_on, pack(&sizes, most).last()) {
+                let first = start + last.first;
+                let waits = self.phases.get(first..end).is_none_or(|p| p.iter().any(|phase| *phase > 0));
+                if last.rows < most.records && !waits && first > 0 {
+                    self.rows.drain(first..end);
+                    self.phases.drain(first..end);
+                    let left = (end - first) as u64;
+                    if operation == Operation::Update { rest.updates += left } else { rest.adds += left }
+                }
+            }
+            end = start;
+        }
     }
 
     /// The calls that replace the whole list. Who left is taken out by the replacement itself: these rows belong to the call that

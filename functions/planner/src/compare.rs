@@ -77,6 +77,7 @@ impl Planner {
             phases: 1,
             phase: 0,
             counts: Counts::default(),
+            rest: None,
             strategy: strategy.to_owned(),
             compares: Some(Compares {
                 corrects: asked == Asked::Correct,

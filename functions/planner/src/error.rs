@@ -1,4 +1,5 @@
 use driftless_model::Disposition;
+use driftless_state::room::DoesNotFit;
 
 /// Why a run could not be planned now.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,10 @@ pub enum Error {
     /// A message could not be sent.
     #[error("a message could not be queued")]
     Queue(#[from] driftless_delivery::Error),
+    /// The plan, or the commit of what would be planned, does not fit its function. A person must act; the next tick finds out
+    /// whether somebody has.
+    #[error(transparent)]
+    DoesNotFit(#[from] DoesNotFit),
     /// The destination of the sync is not registered.
     #[error("destination {destination} is not registered; run `driftless apply`")]
     NoDestination {
@@ -45,7 +50,7 @@ impl Error {
             Self::Snapshot(e) => e.disposition(),
             Self::Locate(_) => Disposition::RETRY,
             Self::Queue(e) => e.disposition(),
-            Self::NoDestination { .. } => Disposition::Fatal,
+            Self::DoesNotFit(_) | Self::NoDestination { .. } => Disposition::Fatal,
         }
     }
 }

@@ -12,8 +12,10 @@ use driftless_runtime::{
     SecretsManager, Service, SystemClock, UlidTokens, chain,
 };
 use driftless_snapshot::{HashKey, Limits};
+use driftless_state::room::Memory;
 
 use crate::plan::{Asked, Planned, Planner, Request};
+use crate::room::Room;
 
 /// Builds the function from its environment.
 ///
@@ -39,6 +41,11 @@ pub async fn init() -> Result<Service, InitError> {
         hash_key,
         limits: Limits::default(),
         meter: meter.clone(),
+        room: Room {
+            planner: Memory::of_planner(config.memory_bytes),
+            janitor: Memory::of_janitor(config.janitor_bytes),
+            ..Room::default()
+        },
         ingest_queue: config.common.ingest_queue_url.clone(),
         own_queue: config.common.planner_queue_url.clone(),
         janitor_queue: config.common.janitor_queue_url.clone(),

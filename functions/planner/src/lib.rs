@@ -13,12 +13,15 @@ pub mod calls;
 mod compare;
 mod error;
 mod handler;
+mod payloads;
 pub mod plan;
 mod preview;
 mod request;
+mod room;
 mod setting;
 pub mod strategy;
 
 pub use error::Error;
 pub use handler::{PlannerFunction, init};
 pub use preview::Preview;
+pub use room::Room;

@@ -11,18 +11,20 @@ use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{ActivationGuard, Attention, Head, Hold, Swap, Tick};
 use driftless_deltalog::ledger::{Call, Counts, Reject, Run, RunState};
 use driftless_deltalog::registry::SyncEntry;
-use driftless_history::encode_changeset;
+use driftless_history::ChangesetParts;
 use driftless_model::{
-    AckRow, AttrHash, Clock, Disposition, KeyHash, Meter, Millis, Operation, RecordState, RunId, Tokens, Usage,
+    AckRow, Clock, Disposition, KeyHash, Meter, Millis, Operation, RecordState, RunId, Tokens, Usage,
 };
 use driftless_objects::Objects;
 use driftless_runtime::chain;
-use driftless_snapshot::{HashKey, Limits, Record, Source, ViewSpec};
-use driftless_state::{SyncState, Touched, documents, names};
+use driftless_snapshot::{HashKey, Limits};
+use driftless_state::room::DoesNotFit;
+use driftless_state::{Cut, Part, Rest, SyncState, Touched, documents, names};
 
 use crate::calls::{Rows, lay_out, messages};
 use crate::error::Error;
 pub use crate::request::{Asked, Planned, Request};
+use crate::room::Room;
 use crate::setting::{Setting, first_call, mode};
 use crate::strategy::{Alternative, Amounts, Way, alternatives, choose};
 
@@ -44,6 +46,8 @@ pub struct Planner {
     pub limits: Limits,
     /// Counts what it uses.
     pub meter: Meter,
+    /// How much one run may be.
+    pub room: Room,
     /// Where ingest requests go.
     pub ingest_queue: String,
     /// Where requests come back from that met something in their way.
@@ -66,6 +70,21 @@ pub(crate) struct Decision {
     pub(crate) a_size: u64,
     pub(crate) run_hold: Option<(BTreeSet<KeyHash>, String)>,
     pub(crate) over: Vec<(u64, String)>,
+    /// What is left to the runs after this one.
+    pub(crate) rest: Option<Rest>,
+    /// Bytes that what is sent may take.
+    pub(crate) sent_bytes: u64,
+}
+
+impl Decision {
+    /// Leaves more to the runs after this one.
+    fn leaves(&mut self, later: Rest) {
+        if later.waiting() > 0 {
+            let rest = self.rest.get_or_insert_default();
+            rest.adds += later.adds;
+            rest.updates += later.updates;
+        }
+    }
 }
 
 impl Planner {
@@ -148,33 +167,46 @@ impl Planner {
 
     async fn run(&self, request: &Request, head: &Head, setting: &Setting) -> Result<Planned, Error> {
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), head);
-        let decision = self.decide(head, setting, &state).await?;
+        let decision = match self.decide(head, setting, &state).await {
+            Err(Error::DoesNotFit(e)) => return self.does_not_fit(head, &e).await,
+            decided => decided?,
+        };
+        if let Err(e) = self.room.commits(head, decision.net.sends.len() + decision.net.removals.len()) {
+            return self.does_not_fit(head, &e).await;
+        }
+        self.fits_again(head).await?;
         self.write_holds(head, setting, &decision).await?;
         if decision.net.is_empty() {
             return Ok(Planned::InSync);
         }
-        let wanted = decision.net.sends.len();
-        let records = match self.payloads(head, setting, &decision.net).await {
-            Ok(records) if records.len() == wanted => records,
-            Ok(records) => {
-                let problem = format!("{} of {wanted} records are no longer in the snapshot", wanted - records.len());
+        let wanted = decision.net.sends.len() as u64;
+        let mut decision = decision;
+        let payloads = match self.payloads(head, setting, &mut decision).await {
+            Ok(payloads) if payloads.found() == wanted => payloads,
+            Ok(payloads) => {
+                let missing = wanted - payloads.found();
+                let problem = format!("{missing} of {wanted} records are no longer in the snapshot");
                 return self.needs_attention(head, &problem).await;
             }
             Err(Error::Snapshot(e)) if e.disposition() == Disposition::Reject => {
                 // Gone, or no longer what was ingested: nothing is sent.
                 return self.needs_attention(head, &chain(&e)).await;
             }
+            Err(Error::DoesNotFit(e)) => return self.does_not_fit(head, &e).await,
             Err(e) => return Err(e),
         };
-        let mut decision = decision;
-        let mut rows = lay_out(&decision.net, records, &setting.capabilities, decision.way);
+        decision.leaves(payloads.later);
+        let mut rows = lay_out(&decision.net, payloads.payloads, &setting.capabilities, decision.way);
         if !rows.oversized.is_empty() && matches!(decision.way, Way::Replace(_)) {
             // Who cannot be sent would be dropped although A has an older state of them: the list is not replaced.
             decision.way = Way::FullThenRemove;
             decision.strategy =
                 "full_then_remove, not replace: some records are larger than a request may be".to_owned();
-            let records = self.payloads(head, setting, &decision.net).await?;
-            rows = lay_out(&decision.net, records, &setting.capabilities, decision.way);
+            let payloads = self.payloads(head, setting, &mut decision).await?.payloads;
+            rows = lay_out(&decision.net, payloads, &setting.capabilities, decision.way);
+        }
+        if let Some(rest) = &mut decision.rest {
+            rows.end_with_full_calls(&setting.capabilities, rest);
         }
         let now = self.clock.now();
         let id = RunId::new(format!("r{}-{}", head.incarnation, self.tokens.token()));
@@ -225,6 +257,7 @@ impl Planner {
             phases: calls.iter().map(|c| c.phase).max().unwrap_or(0) + 1,
             phase: calls.iter().map(|c| c.phase).min().unwrap_or(0),
             counts: counts(&decision.net, rows),
+            rest: decision.rest.map(|rest| rest.waiting()),
             strategy: decision.strategy.clone(),
             compares: None,
             cause: request.cause.clone(),
@@ -252,7 +285,9 @@ impl Planner {
     ) -> Result<Planned, Error> {
         let sync = &head.sync;
         let _: Swap = self.log.put_run(&run).await?;
-        self.objects.create(&run.changeset, encode_changeset(&changeset)?).await?;
+        if let Err(e) = self.objects.create_from(&run.changeset, &mut ChangesetParts::new(&changeset)?).await {
+            return Err(e.of_maker::<driftless_history::Error>().map_or_else(Error::from, Error::from));
+        }
         self.log.put_calls(sync, calls).await?;
         let guard = ActivationGuard {
             incarnation: head.incarnation,
@@ -283,17 +318,20 @@ impl Planner {
         Ok(Planned::NeedsAttention)
     }
 
-    pub(crate) async fn payloads(
-        &self,
-        head: &Head,
-        setting: &Setting,
-        net: &Net,
-    ) -> Result<BTreeMap<KeyHash, Record>, Error> {
-        let wanted: BTreeMap<KeyHash, AttrHash> = net.sends.iter().map(|s| (s.key_hash, s.state.attr_hash)).collect();
-        let Some(snapshot) = head.snapshot.as_ref().filter(|_| !wanted.is_empty()) else { return Ok(BTreeMap::new()) };
-        let source = Source { objects: self.objects.as_ref(), parts: &snapshot.parts, limits: &self.limits };
-        let spec = ViewSpec::from(&setting.config);
-        Ok(driftless_snapshot::records(source, &spec, &self.hash_key, &wanted).await?)
+    async fn does_not_fit(&self, head: &Head, problem: &DoesNotFit) -> Result<Planned, Error> {
+        let attention = Attention { reason: problem.to_string(), since: self.clock.now() };
+        self.log.set_attention(&head.sync, head.incarnation, Some(&attention)).await?;
+        Ok(Planned::NeedsAttention)
+    }
+
+    /// What did not fit before does so now: somebody raised the memory, or less differs.
+    async fn fits_again(&self, head: &Head) -> Result<(), Error> {
+        let told = head.attention.as_ref().map(|attention| attention.reason.as_str());
+        let ours = [self.room.planner.setting, self.room.janitor.setting];
+        if told.is_some_and(|reason| ours.iter().any(|setting| DoesNotFit::is_about(reason, setting))) {
+            self.log.set_attention(&head.sync, head.incarnation, None).await?;
+        }
+        Ok(())
     }
 
     /// What differs, and how it is made equal. Where nothing differs a list is not replaced.
@@ -305,11 +343,23 @@ impl Planner {
     ) -> Result<Decision, Error> {
         let full = setting.config.strategy == Strategy::FullThenRemove;
         let mut decision = self.decide_for(head, setting, state, full).await?;
-        let amounts = Amounts::of(&decision.net, decision.a_size);
+        let amounts = Amounts::of(&decision.net, decision.a_size).and(decision.rest);
         decision.alternatives = alternatives(&amounts, setting.config.mode, &setting.capabilities);
-        let (way, strategy) = choose(setting.config.strategy, &decision.alternatives);
+        let (mut way, mut strategy) = choose(setting.config.strategy, &decision.alternatives);
+        if way.sends_all()
+            && let Err(problem) = self.room.holds(amounts.list)
+        {
+            let delta = decision.alternatives.iter().find(|a| a.way == Way::Delta);
+            if setting.config.strategy != Strategy::Auto || delta.is_some_and(|delta| delta.impossible.is_some()) {
+                return Err(problem.into());
+            }
+            // A delta can be sent in parts.
+            strategy = format!("delta, not {}: {problem}", way.strategy().as_str());
+            way = Way::Delta;
+        }
         if way.sends_all() && !full && !decision.net.is_empty() {
-            decision.net = self.decide_for(head, setting, state, true).await?.net;
+            let whole = self.decide_for(head, setting, state, true).await?;
+            (decision.net, decision.rest) = (whole.net, None);
         }
         Ok(Decision { way, strategy, ..decision })
     }
@@ -322,16 +372,18 @@ impl Planner {
         state: &SyncState<'_>,
         full: bool,
     ) -> Result<Decision, Error> {
+        let share = self.room.share(head, state.differ_at_most().await?, &setting.capabilities)?;
+        if full {
+            self.room.holds(state.list_at_most().await?)?;
+        }
         let deltas = state.deltas().await?;
         let a_size = state.list_size(&deltas).await?;
         let now = self.clock.now();
-        let Touched { states, updated_at } = state.differences(&deltas, &head.config.fingerprint).await?;
-        let resend = self.resend(head, setting, state, &deltas, &states, full).await?;
-        let keys: BTreeSet<KeyHash> = states.keys().chain(resend.keys()).copied().collect();
-        let a: BTreeMap<KeyHash, AckRow> = state.a_rows(&keys, &deltas, &head.config.fingerprint).await?;
         let horizon = setting.config.horizon.map(|h| now.plus(-h.as_millis()));
-        let old = |at: &Millis| horizon.is_some_and(|h| *at < h);
-        let beyond_horizon = updated_at.iter().filter(|(_, at)| old(at)).map(|(k, _)| *k).collect();
+        let beyond_horizon = |updated_at: &BTreeMap<KeyHash, Millis>| -> BTreeSet<KeyHash> {
+            let old = |at: &Millis| horizon.is_some_and(|h| *at < h);
+            updated_at.iter().filter(|(_, at)| old(at)).map(|(k, _)| *k).collect()
+        };
         let limit = setting.config.attempt_limit;
         let rejects = self.log.rejects(&head.sync).await?;
         let quarantined = rejects.iter().filter(|r| r.attempts >= limit).map(|r| (r.key_hash, r.attr_hash)).collect();
@@ -349,6 +401,33 @@ impl Planner {
         };
         let (mut held, approved) = (named_by(false), named_by(true));
         let mode = mode(setting.config.mode);
+        let alone = |of: &Touched, a: &BTreeMap<KeyHash, AckRow>| -> BTreeSet<KeyHash> {
+            let net = net_changes(&NetInput {
+                d: &of.states,
+                a,
+                resend: &BTreeMap::new(),
+                held: &held,
+                beyond_horizon: &beyond_horizon(&of.updated_at),
+                quarantined: &quarantined,
+                mode,
+            });
+            net.sends.into_iter().map(|s| s.key_hash).collect()
+        };
+        let fingerprint = &head.config.fingerprint;
+        let cut = if full { Cut::NONE } else { share.cut(&alone) };
+        let part = state.part(&deltas, fingerprint, &cut).await;
+        let Part { touched: Touched { states, updated_at }, rest } = match part {
+            Err(driftless_state::Error::CannotWait { records }) => return Err(self.room.too_many(records).into()),
+            part => part?,
+        };
+        // Who waits must not be sent as A has them meanwhile: the buffer goes on when nobody waits any more.
+        let resend = match rest {
+            Some(_) => BTreeMap::new(),
+            None => self.resend(head, setting, state, &deltas, &states, full).await?,
+        };
+        let keys: BTreeSet<KeyHash> = states.keys().chain(resend.keys()).copied().collect();
+        let a: BTreeMap<KeyHash, AckRow> = state.a_rows(&keys, &deltas, fingerprint).await?;
+        let beyond_horizon = beyond_horizon(&updated_at);
         let input = |held: &BTreeSet<KeyHash>| {
             net_changes(&NetInput {
                 d: &states,
@@ -377,10 +456,14 @@ impl Planner {
             run_hold = Some((unapproved, reason));
         }
         let pending: BTreeSet<KeyHash> = net.held.iter().copied().chain(removed(&net)).collect();
-        let over = head.holds.iter().filter(|(n, _)| holds.get(n).is_some_and(|keys| keys.is_disjoint(&pending)));
+        // Whoever a hold is about may be among those that are not looked at.
+        let all = rest.is_none();
+        let over =
+            head.holds.iter().filter(|(n, _)| all && holds.get(n).is_some_and(|keys| keys.is_disjoint(&pending)));
         let over = over.map(|(n, h)| (*n, h.object.clone())).collect();
         let (way, strategy) = (Way::Delta, String::new());
-        Ok(Decision { way, strategy, alternatives: Vec::new(), net, a_size, run_hold, over })
+        let (alternatives, sent_bytes) = (Vec::new(), share.sent_bytes);
+        Ok(Decision { way, strategy, alternatives, net, a_size, run_hold, over, rest, sent_bytes })
     }
 
     /// Members of D that are sent although nothing differs: all of them where the whole list is sent, what was delivered lately

@@ -6,6 +6,7 @@ use driftless_state::SyncState;
 
 use crate::calls::lay_out;
 use crate::error::Error;
+use crate::payloads::Payloads;
 use crate::plan::{Planner, counts, removed};
 use crate::setting::first_call;
 use crate::strategy::Alternative;
@@ -44,9 +45,9 @@ impl Planner {
         let Some(head) = head.filter(|h| h.snapshot.is_some()) else { return Ok(None) };
         let setting = self.setting(entry).await?;
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &head);
-        let decision = self.decide(&head, &setting, &state).await?;
-        let records = self.payloads(&head, &setting, &decision.net).await?;
-        let rows = lay_out(&decision.net, records, &setting.capabilities, decision.way);
+        let mut decision = self.decide(&head, &setting, &state).await?;
+        let Payloads { payloads, .. } = self.payloads(&head, &setting, &mut decision).await?;
+        let rows = lay_out(&decision.net, payloads, &setting.capabilities, decision.way);
         let calls = rows.calls(&RunId::new("preview"), &setting.capabilities, first_call(&head, &setting));
         Ok(Some(Preview {
             counts: counts(&decision.net, &rows),

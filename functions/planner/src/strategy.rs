@@ -7,6 +7,7 @@ use driftless_changeset::Net;
 use driftless_config::{Mode, Strategy};
 use driftless_connector::{Capabilities, Replace};
 use driftless_model::Operation;
+use driftless_state::Rest;
 
 /// How a run makes the list equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,19 @@ impl Amounts {
         let removals = net.removals.len() as u64;
         let kept_back = net.held.len() as u64 + net.beyond_horizon + net.quarantined;
         Self { adds, updates, removals, list: (a_size + adds).saturating_sub(removals), kept_back }
+    }
+
+    /// With what is left to the runs after this one.
+    #[must_use]
+    pub fn and(self, rest: Option<Rest>) -> Self {
+        let rest = rest.unwrap_or_default();
+        Self {
+            adds: self.adds + rest.adds,
+            updates: self.updates + rest.updates,
+            list: self.list + rest.adds,
+            kept_back: self.kept_back + rest.kept_back,
+            ..self
+        }
     }
 }
 

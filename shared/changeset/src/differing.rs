@@ -32,26 +32,37 @@ use driftless_model::{AttrHash, KeyHash};
 #[derive(Debug)]
 pub struct Differing {
     comparable: bool,
-    d: Side<AttrHash>,
-    a: Side<Option<AttrHash>>,
+    d: Queue<AttrHash>,
+    a: Queue<Option<AttrHash>>,
 }
 
 #[derive(Debug)]
-struct Side<H> {
+struct Queue<H> {
     waiting: VecDeque<(KeyHash, H)>,
     ended: bool,
 }
 
-impl<H> Default for Side<H> {
+impl<H> Default for Queue<H> {
     fn default() -> Self {
         Self { waiting: VecDeque::new(), ended: false }
     }
 }
 
-impl<H> Side<H> {
+impl<H> Queue<H> {
     fn wants(&self) -> bool {
         self.waiting.is_empty() && !self.ended
     }
+}
+
+/// Which of the two lists have a record that differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// D only: it enters.
+    D,
+    /// A only: it leaves.
+    A,
+    /// Both: it changes, or A is uncertain of it.
+    Both,
 }
 
 /// What [`Differing`] says next.
@@ -62,7 +73,7 @@ pub enum Step {
     /// Feed the next batch of A, or end it.
     NeedsA,
     /// This record differs.
-    Differs(KeyHash),
+    Differs(KeyHash, Side),
     /// Both have ended.
     Done,
 }
@@ -71,7 +82,7 @@ impl Differing {
     /// `comparable` is false when D and A were made under different configurations.
     #[must_use]
     pub fn new(comparable: bool) -> Self {
-        Self { comparable, d: Side::default(), a: Side::default() }
+        Self { comparable, d: Queue::default(), a: Queue::default() }
     }
 
     /// The next records of D, in key-hash order.
@@ -111,10 +122,12 @@ impl Differing {
             };
             let d = if order.is_le() { self.d.waiting.pop_front() } else { None };
             let a = if order.is_ge() { self.a.waiting.pop_front() } else { None };
-            let key = d.map(|(k, _)| k).or(a.map(|(k, _)| k));
-            let same = self.comparable && d.is_some_and(|(_, d)| a.is_some_and(|(_, a)| a == Some(d)));
-            if let (Some(key), false) = (key, same) {
-                return Step::Differs(key);
+            match (d, a) {
+                (Some((_, d)), Some((_, a))) if self.comparable && a == Some(d) => {}
+                (Some((key, _)), Some(_)) => return Step::Differs(key, Side::Both),
+                (Some((key, _)), None) => return Step::Differs(key, Side::D),
+                (None, Some((key, _))) => return Step::Differs(key, Side::A),
+                (None, None) => return Step::Done,
             }
         }
     }
@@ -132,7 +145,7 @@ pub fn differing(
     join.end_d();
     join.end_a();
     let mut found = Vec::new();
-    while let Step::Differs(key) = join.step() {
+    while let Step::Differs(key, _) = join.step() {
         found.push(key);
     }
     found
@@ -158,6 +171,12 @@ mod tests {
                 _ => true,
             };
             let expected: Vec<KeyHash> = keys.into_iter().filter(differs).map(KeyHash).collect();
+            let side = |k: &KeyHash| match (d.contains_key(&k.0), a.contains_key(&k.0)) {
+                (true, true) => Side::Both,
+                (true, false) => Side::D,
+                _ => Side::A,
+            };
+            let sides: Vec<_> = expected.iter().map(side).collect();
             let d: Vec<_> = d.into_iter().map(|(k, h)| (KeyHash(k), AttrHash(h))).collect();
             let a: Vec<_> = a.into_iter().map(|(k, h)| (KeyHash(k), h.map(AttrHash))).collect();
             prop_assert_eq!(&differing(d.clone(), a.clone(), comparable), &expected);
@@ -174,11 +193,11 @@ mod tests {
                         let batch: Vec<_> = a.by_ref().take(sizes.next().unwrap()).collect();
                         if batch.is_empty() { join.end_a() } else { join.feed_a(batch) }
                     }
-                    Step::Differs(key) => found.push(key),
+                    Step::Differs(key, side) => found.push((key, side)),
                     Step::Done => break,
                 }
             }
-            prop_assert_eq!(found, expected);
+            prop_assert_eq!(found, expected.into_iter().zip(sides).collect::<Vec<_>>());
         }
     }
 

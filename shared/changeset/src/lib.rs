@@ -8,6 +8,7 @@
 //!    the change-log filing of 2000: one entry a key, obsolete entries dropped);
 //!    Where a bulk version has flushed the log, [`Differing`] finds the touched records by one pass over two files;
 //! 3. [`net_changes`] derives from those states and A's rows what to send, what to remove and which identifiers change hands;
+//!    Where that is too much for one run, [`part`] says who can wait;
 //! 4. [`pack`] cuts the rows into the fewest calls;
 //! 5. [`settle`] moves A forward by exactly what was delivered (US 6,044,381: what is not acknowledged is forgotten as sent);
 //! 6. [`residue`] is what remains different;
@@ -28,13 +29,14 @@ mod drift;
 mod merge;
 mod net;
 mod pack;
+pub mod part;
 mod row;
 mod rules;
 mod settle;
 
 pub use aggregate::{States, aggregate};
 pub use bulk::{BulkThreshold, outlives_bulk};
-pub use differing::{Differing, Step, differing};
+pub use differing::{Differing, Side, Step, differing};
 pub use drift::{Comparison, Drift, RemoteList, as_compared, still_there};
 pub use merge::{Changes, MergeDiff, forget_fingerprints, merge_diff};
 pub use net::{Mode, Net, NetInput, Removal, Send, net_changes};

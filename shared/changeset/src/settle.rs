@@ -1,8 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use driftless_model::{
-    AckRow, Acknowledged, AttrHash, IdentifierSet, KeyHash, Millis, Outcome, RecordState, RowOutcome,
-};
+use driftless_model::{AckRow, Acknowledged, AttrHash, Identifier, KeyHash, Millis, Outcome, RecordState, RowOutcome};
 
 use crate::aggregate::States;
 use crate::row::{PlannedRow, Transfer};
@@ -64,7 +62,7 @@ pub fn settle(a: &BTreeMap<KeyHash, AckRow>, calls: &[CallReport<'_>], transfers
     let mut rows: BTreeMap<KeyHash, AckRow> = BTreeMap::new();
     let mut touched: BTreeSet<KeyHash> = BTreeSet::new();
     let mut uncertain: BTreeSet<KeyHash> = BTreeSet::new();
-    let mut maybe_sent = IdentifierSet::new();
+    let mut maybe_sent: BTreeSet<Identifier> = BTreeSet::new();
     let mut acknowledged: BTreeMap<KeyHash, (Acknowledged, Millis)> = BTreeMap::new();
     for report in calls {
         for (number, row) in (0u32..).zip(report.rows) {
@@ -174,7 +172,7 @@ fn pass_on(
     rows: &mut BTreeMap<KeyHash, AckRow>,
     touched: &mut BTreeSet<KeyHash>,
     uncertain: &BTreeSet<KeyHash>,
-    maybe_sent: &IdentifierSet,
+    maybe_sent: &BTreeSet<Identifier>,
     t: &Transfer,
 ) {
     let owner = rows.get(&t.owner).or_else(|| a.get(&t.owner));
@@ -229,7 +227,7 @@ pub fn residue(d: &States, a: &BTreeMap<KeyHash, AckRow>) -> States {
 
 #[cfg(test)]
 mod tests {
-    use driftless_model::{Identifier, RecordKey};
+    use driftless_model::{Identifier, IdentifierSet, RecordKey};
 
     use super::*;
 

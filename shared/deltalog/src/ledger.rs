@@ -159,6 +159,9 @@ pub struct Run {
     pub phase: u8,
     /// What is planned.
     pub counts: Counts,
+    /// The run takes a part of what differs: so many records at least are for the runs after it. `None`: it takes all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<u64>,
     /// The strategy, and why it was chosen.
     pub strategy: String,
     /// The run only compares, and sends nothing.

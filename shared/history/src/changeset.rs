@@ -1,11 +1,13 @@
+use core::slice;
 use std::sync::Arc;
 
 use arrow::array::{Array, FixedSizeBinaryArray, RecordBatch, StringArray, StringBuilder, UInt64Builder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
 use bytes::Bytes;
 use driftless_changeset::{Changeset, PlannedRow, Transfer};
 use driftless_model::{KeyHash, Operation, RecordKey};
-use driftless_objects::Objects;
+use driftless_objects::{Abandoned, Objects, Parts};
 use parquet::arrow::arrow_reader::RowSelection;
 use parquet::errors::ParquetError;
 
@@ -127,26 +129,72 @@ impl Columns {
 
 /// A changeset file: the rows in call order, then the transfers in row groups of their own.
 pub fn encode_changeset(changeset: &Changeset) -> Result<Bytes> {
-    let encode = |source| Error::Encode { kind: FileKind::Changeset, source };
-    let header = Header::with_rows(FileKind::Changeset, changeset.rows.len() as u64);
-    let mut table = TableWriter::new(&header, schema(), CUT)?;
-    let mut columns = Columns::new();
-    for row in &changeset.rows {
-        columns.push_row(row).map_err(encode)?;
-        if columns.is_full() {
-            table.write(&columns.finish().map_err(encode)?)?;
-        }
+    let mut parts = ChangesetParts::new(changeset)?;
+    let mut whole = Vec::new();
+    while let Some(bytes) = parts.part()? {
+        whole.extend_from_slice(&bytes);
     }
-    table.write(&columns.finish().map_err(encode)?)?;
-    table.section()?;
-    for transfer in &changeset.transfers {
-        columns.push_transfer(transfer).map_err(encode)?;
-        if columns.is_full() {
-            table.write(&columns.finish().map_err(encode)?)?;
-        }
+    Ok(whole.into())
+}
+
+/// Bytes of a changeset that are handed on together.
+const PART_BYTES: usize = 4 << 20;
+
+/// A changeset file that is made while it is written: some row groups are in memory, and one part of the output.
+pub struct ChangesetParts<'c> {
+    rows: slice::Iter<'c, PlannedRow>,
+    transfers: slice::Iter<'c, Transfer>,
+    columns: Columns,
+    table: Option<TableWriter>,
+}
+
+impl<'c> ChangesetParts<'c> {
+    /// Begins a file.
+    pub fn new(changeset: &'c Changeset) -> Result<Self> {
+        let header = Header::with_rows(FileKind::Changeset, changeset.rows.len() as u64);
+        let table = Some(TableWriter::new(&header, schema(), CUT)?);
+        let (rows, transfers) = (changeset.rows.iter(), changeset.transfers.iter());
+        Ok(Self { rows, transfers, columns: Columns::new(), table })
     }
-    table.write(&columns.finish().map_err(encode)?)?;
-    Ok(table.finish()?.0)
+
+    /// The next bytes of the file; `None` when it is whole.
+    pub fn part(&mut self) -> Result<Option<Bytes>> {
+        let encode = |source| Error::Encode { kind: FileKind::Changeset, source };
+        let Some(mut table) = self.table.take() else { return Ok(None) };
+        loop {
+            if let Some(bytes) = table.take(PART_BYTES) {
+                self.table = Some(table);
+                return Ok(Some(bytes));
+            }
+            let mut more = false;
+            while !self.columns.is_full()
+                && let Some(row) = self.rows.next()
+            {
+                more = true;
+                self.columns.push_row(row).map_err(encode)?;
+            }
+            if !more {
+                break;
+            }
+            table.write(&self.columns.finish().map_err(encode)?)?;
+        }
+        table.section()?;
+        for transfer in self.transfers.by_ref() {
+            self.columns.push_transfer(transfer).map_err(encode)?;
+            if self.columns.is_full() {
+                table.write(&self.columns.finish().map_err(encode)?)?;
+            }
+        }
+        table.write(&self.columns.finish().map_err(encode)?)?;
+        Ok(Some(table.finish()?.0))
+    }
+}
+
+#[async_trait]
+impl Parts for ChangesetParts<'_> {
+    async fn next(&mut self) -> Result<Option<Bytes>, Abandoned> {
+        self.part().map_err(Into::into)
+    }
 }
 
 /// The rows `first_row..first_row + count` of a changeset: what one call sends. Fetches the pages that hold them only.
@@ -184,9 +232,19 @@ pub async fn read_rows(objects: &dyn Objects, key: &str, first_row: u64, count: 
 
 /// The whole changeset.
 pub async fn read_changeset(objects: &dyn Objects, key: &str) -> Result<Changeset> {
+    whole(objects, key, Part::default()).await
+}
+
+/// All but the fields of the whole changeset: what a commit needs. The fields are most of it, and are not fetched.
+pub async fn read_outline(objects: &dyn Objects, key: &str) -> Result<Changeset> {
+    const OUTLINE: [&str; 7] = [KEY_HASH, OPERATION, ATTR_HASH, KEY, IDENTIFIERS, REMOTE_ID, OWNER];
+    whole(objects, key, Part { columns: Some(&OUTLINE), ..Part::default() }).await
+}
+
+async fn whole(objects: &dyn Objects, key: &str, part: Part<'_>) -> Result<Changeset> {
     let table = Table::open(objects, key, FileKind::Changeset).await?;
     let expected = planned(&table)?;
-    let changeset = collect(&table, Part::default()).await?;
+    let changeset = collect(&table, part).await?;
     let has = changeset.rows.len() as u64;
     if has == expected { Ok(changeset) } else { Err(table.malformed(Malformation::TooShort { has, wanted: expected })) }
 }
@@ -233,7 +291,7 @@ fn decode(batch: &RecordBatch, into: &mut Changeset) -> Result<(), Malformation>
     let keys: &StringArray = column(batch, KEY)?;
     let identifiers = Identifiers::of(batch, &[])?;
     let remote_ids: &StringArray = column(batch, REMOTE_ID)?;
-    let fields: &StringArray = column(batch, FIELDS)?;
+    let fields: Option<&StringArray> = batch.column_by_name(FIELDS).map(|_| column(batch, FIELDS)).transpose()?;
     let owners: &FixedSizeBinaryArray = column(batch, OWNER)?;
     for (row, (key_hash, attr_hash)) in key_hashes(batch)?.into_iter().zip(attr_hashes(batch)?).enumerate() {
         let mut identifiers = identifiers.row(row).map(|(identifier, _)| identifier);
@@ -259,7 +317,7 @@ fn decode(batch: &RecordBatch, into: &mut Changeset) -> Result<(), Malformation>
             attr_hash,
             identifiers: identifiers.collect(),
             remote_id: text_at(remote_ids, row),
-            fields: text_at(fields, row),
+            fields: fields.and_then(|fields| text_at(fields, row)),
         });
     }
     Ok(())

@@ -44,7 +44,7 @@ mod table;
 mod writer;
 
 pub use bulk::{BulkFile, BulkRow, BulkWriter, Updates};
-pub use changeset::{encode_changeset, find_rows, read_changeset, read_rows};
+pub use changeset::{ChangesetParts, encode_changeset, find_rows, read_changeset, read_outline, read_rows};
 pub use delta::{Delta, encode_delta, read_delta};
 pub use error::{Error, Malformation, Result};
 pub use fold::{Against, Fold, Folded, fold};

@@ -8,7 +8,7 @@ use driftless_changeset::{Changeset, PlannedRow, Transfer, differs};
 use driftless_history::{
     Against, BulkFile, BulkRow, BulkWriter, Delta, FileMeta, Fold, HistoryFile, Residue, encode_changeset,
     encode_delta, encode_history, encode_holds, encode_members, encode_residue, find_rows, fold, read_changeset,
-    read_delta, read_holds, read_members, read_residue, read_rows,
+    read_delta, read_holds, read_members, read_outline, read_residue, read_rows,
 };
 use driftless_model::{
     AckRow, Acknowledged, AttrHash, Identifier, IdentifierSet, InTurn, KeyHash, Member, Millis, Operation, RecordKey,
@@ -26,7 +26,7 @@ fn key_hash() -> impl Strategy<Value = KeyHash> {
 }
 
 fn identifiers() -> impl Strategy<Value = IdentifierSet> {
-    btree_set(("[ab]", ".{0,6}").prop_map(|(f, v)| Identifier::new(f, v)), 0..4)
+    vec(("[ab]", ".{0,6}").prop_map(|(f, v)| Identifier::new(f, v)), 0..4).prop_map(IdentifierSet::from_iter)
 }
 
 fn ack() -> impl Strategy<Value = AckRow> {
@@ -205,6 +205,7 @@ proptest! {
         states in residue(),
         first: bool,
         forget: bool,
+        flushed: bool,
     ) {
         let base = if first { BTreeMap::new() } else { base };
         let mut after = base.clone();
@@ -222,14 +223,19 @@ proptest! {
         for (key, row) in &after {
             d.entry(*key).or_insert_with(|| (row.key.clone(), None));
         }
-        let left: Residue = d.into_iter().filter(|(k, (_, s))| differs(s.as_ref(), after.get(k))).collect();
+        let holds_more = |row: &AckRow| row.acknowledged.as_ref().is_some_and(|sent| sent.identifiers != row.identifiers);
+        let is_left = |k: &KeyHash, state: Option<&RecordState>| match (flushed, after.get(k)) {
+            (true, row) => row.is_some_and(holds_more),
+            (false, row) => differs(state, row),
+        };
+        let left: Residue = d.into_iter().filter(|(k, (_, s))| is_left(k, s.as_ref())).collect();
         let objects = stored(encoded(&base));
         block_on(objects.create("bulk", encoded_bulk(&rows, 0))).unwrap();
         let (made, folded) = block_on(async {
             let bulk = BulkFile::open(&objects, "bulk").await.unwrap();
             let base = HistoryFile::open(&objects, "f").await.unwrap();
             let lanes = InTurn::cut_in(2);
-            let against = Some(Against { bulk: &bulk, states: &states });
+            let against = Some(Against { bulk: &bulk, states: &states, flushed });
             let base = (!first).then_some(&base);
             let mut fold = Fold::new(base, &overlay, forget, against, &meta(), &lanes).unwrap();
             objects.create_from("made", &mut fold).await.unwrap();
@@ -274,6 +280,9 @@ proptest! {
         let rows = &changeset.rows;
         block_on(async {
             prop_assert_eq!(&read_changeset(&objects, "f").await.unwrap(), &changeset);
+            let mut outline = changeset.clone();
+            outline.rows.iter_mut().for_each(|row| row.fields = None);
+            prop_assert_eq!(&read_outline(&objects, "f").await.unwrap(), &outline);
             let first = at.index(rows.len() + 1);
             let end = (first + len as usize).min(rows.len());
             let count = u32::try_from(end - first).unwrap();

@@ -49,6 +49,12 @@ impl Common {
     }
 }
 
+/// Lambda sets it, in MB.
+const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+
+/// As much as a function can have, in MB.
+const LARGEST: u64 = 10_240;
+
 /// The environment of `ingest`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IngestConfig {
@@ -71,7 +77,7 @@ impl IngestConfig {
     pub fn from_env(env: &dyn EnvSource) -> Result<Self, EnvironmentError> {
         let mut v = Variables::new(env);
         let (common, hash_secret) = (Common::read(&mut v), v.text("DRIFTLESS_HASH_SECRET"));
-        let megabytes = v.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 1..=1 << 20, 10_240);
+        let megabytes = v.number(MEMORY, 1..=1 << 20, LARGEST);
         let bulk_changes = v.number("DRIFTLESS_BULK_CHANGES", 0..=1_000_000_000, BULK_CHANGES);
         let config = common.zip(hash_secret).zip(megabytes).zip(bulk_changes);
         let config = config.map(|(((common, hash_secret), megabytes), bulk_changes)| Self {
@@ -91,6 +97,10 @@ pub struct PlannerConfig {
     pub common: Common,
     /// `DRIFTLESS_HASH_SECRET`: name or ARN of the secret that the hashes are keyed with.
     pub hash_secret: String,
+    /// The function's memory in bytes, as [`IngestConfig::memory_bytes`].
+    pub memory_bytes: u64,
+    /// `DRIFTLESS_JANITOR_MEGABYTES`: the janitor's memory in MB, which must hold what is planned here; its own, if not set.
+    pub janitor_bytes: u64,
 }
 
 impl PlannerConfig {
@@ -101,7 +111,15 @@ impl PlannerConfig {
     pub fn from_env(env: &dyn EnvSource) -> Result<Self, EnvironmentError> {
         let mut v = Variables::new(env);
         let (common, hash_secret) = (Common::read(&mut v), v.text("DRIFTLESS_HASH_SECRET"));
-        let config = common.zip(hash_secret).map(|(common, hash_secret)| Self { common, hash_secret });
+        let megabytes = v.number(MEMORY, 1..=1 << 20, LARGEST);
+        let janitor = v.number("DRIFTLESS_JANITOR_MEGABYTES", 1..=1 << 20, megabytes.unwrap_or(LARGEST));
+        let config = common.zip(hash_secret).zip(megabytes).zip(janitor);
+        let config = config.map(|(((common, hash_secret), megabytes), janitor)| Self {
+            common,
+            hash_secret,
+            memory_bytes: megabytes << 20,
+            janitor_bytes: janitor << 20,
+        });
         v.finish(config)
     }
 }
@@ -111,6 +129,8 @@ impl PlannerConfig {
 pub struct JanitorConfig {
     /// `DRIFTLESS_STALLED_SECONDS`: a run without progress for so long has its open calls queued again.
     pub stalled: Duration,
+    /// The function's memory in bytes, as [`IngestConfig::memory_bytes`].
+    pub memory_bytes: u64,
     /// What every function is told.
     pub common: Common,
 }
@@ -124,8 +144,12 @@ impl JanitorConfig {
         let mut v = Variables::new(env);
         let common = Common::read(&mut v);
         let stalled = v.number("DRIFTLESS_STALLED_SECONDS", 1..=86_400, STALLED_SECONDS);
-        let config =
-            common.zip(stalled).map(|(common, stalled)| Self { common, stalled: Duration::from_secs(stalled) });
+        let megabytes = v.number(MEMORY, 1..=1 << 20, LARGEST);
+        let config = common.zip(stalled).zip(megabytes).map(|((common, stalled), megabytes)| Self {
+            common,
+            stalled: Duration::from_secs(stalled),
+            memory_bytes: megabytes << 20,
+        });
         v.finish(config)
     }
 }

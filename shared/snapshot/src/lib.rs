@@ -47,7 +47,7 @@ pub use keyed::HashKey;
 pub use limits::Limits;
 pub use pass::{
     Digest, DigestRange, Digested, Digests, Invalid, PackedState, PackedStates, Record, Report, Source, View, digest,
-    packed_states, records, schema, states, verify,
+    each_record, packed_states, records, schema, states, verify,
 };
 pub use spec::ViewSpec;
 pub use view::{check_view, selected_schema};

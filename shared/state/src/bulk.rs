@@ -2,15 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use driftless_changeset::{Differing, Rule, States, Step, keeps};
+use driftless_changeset::{Differing, Rule, Side, States, Step, keeps};
 use driftless_deltalog::head::VersionEntry;
-use driftless_history::{BulkFile, BulkRow, HistoryFile, Residue};
-use driftless_model::{AckRow, KeyHash};
+use driftless_history::{BulkFile, HistoryFile, Residue};
+use driftless_model::KeyHash;
 
 use crate::Result;
+use crate::part::{Cut, Deltas};
 use crate::state::{SyncState, Touched};
 
-type Deltas = std::collections::BTreeMap<KeyHash, Option<AckRow>>;
+/// Records by their key hashes, in order: 16 bytes each.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// D has them, A does not.
+    pub(crate) entering: Vec<KeyHash>,
+    /// Both have them.
+    pub(crate) changing: Vec<KeyHash>,
+    /// A has them, D does not.
+    pub(crate) leaving: Vec<KeyHash>,
+}
 
 impl<'a> SyncState<'a> {
     /// The newest bulk version up to `through` (of all: `None`): where a reader of D starts.
@@ -39,51 +49,27 @@ impl<'a> SyncState<'a> {
         }
     }
 
-    /// The newest state of every record whose D and A may differ, with the time of its last change: what the residue and the
-    /// log versions touch and what `deltas` name.
-    ///
-    /// After a bulk version, that is what one pass over the fingerprints of both files finds, together with every record of the
-    /// residue, of `deltas` and of the versions after it; [`Differing`] says why no other record matters. Two hash columns of
-    /// both files are read as a stream, and in full only the records that are in the answer.
-    ///
-    /// `fingerprint`: of the configuration that D was made under.
+    /// The newest state of every record whose D and A may differ, with the time of its last change: all of it, see
+    /// [`Self::part`].
     ///
     /// # Errors
     /// As [`Self::touched`].
     pub async fn differences(&self, deltas: &Deltas, fingerprint: &str) -> Result<Touched> {
-        let mut touched = self.touched(None).await?;
-        let named: BTreeSet<KeyHash> = deltas.keys().copied().collect();
-        let Some(bulk) = self.bulk_file(None).await? else {
-            self.complete(&mut touched.states, deltas).await?;
-            return Ok(touched);
-        };
-        let residue = match &self.head.residue {
-            Some(residue) => driftless_history::read_residue(self.objects, &residue.object).await?,
-            None => Residue::new(),
-        };
-        let mut keys = self.differing(&bulk, self.made_under(fingerprint)).await?;
-        keys.extend(named.into_iter().chain(residue.keys().copied()));
-        keys.retain(|k| !touched.states.contains_key(k));
-        for (k, BulkRow { state, updated_at }) in bulk.rows(&keys).await? {
-            keys.remove(&k);
-            touched.updated_at.extend(updated_at.map(|at| (k, at)));
-            touched.states.insert(k, (state.key.clone(), Some(state)));
-        }
-        self.absent(&mut touched.states, keys, deltas, &residue).await?;
-        Ok(touched)
+        Ok(self.part(deltas, fingerprint, &Cut::NONE).await?.touched)
     }
 
-    /// The records that are in one of the two files only, have other fingerprints there, or are uncertain.
-    async fn differing(&self, bulk: &BulkFile<'_>, comparable: bool) -> Result<BTreeSet<KeyHash>> {
-        let history = match &self.head.history {
-            Some(h) => Some(HistoryFile::open(self.objects, &h.object).await?),
-            None => None,
-        };
+    /// The records that are in one of the two files only, have other fingerprints there, or are uncertain. Two hash columns of
+    /// both are read as a stream.
+    pub(crate) async fn differing(
+        bulk: &BulkFile<'_>,
+        history: Option<&HistoryFile<'_>>,
+        comparable: bool,
+    ) -> Result<Found> {
         let (from, to) = (KeyHash(0), KeyHash(u128::MAX));
         let mut d = bulk.hashes(from, to);
-        let mut a = history.as_ref().map(|history| history.hashes(from, to));
+        let mut a = history.map(|history| history.hashes(from, to));
         let mut join = Differing::new(comparable);
-        let mut found = BTreeSet::new();
+        let mut found = Found::default();
         loop {
             match join.step() {
                 Step::NeedsD => match d.next().await? {
@@ -97,14 +83,16 @@ impl<'a> SyncState<'a> {
                     },
                     None => join.end_a(),
                 },
-                Step::Differs(key) => drop(found.insert(key)),
+                Step::Differs(key, Side::D) => found.entering.push(key),
+                Step::Differs(key, Side::Both) => found.changing.push(key),
+                Step::Differs(key, Side::A) => found.leaving.push(key),
                 Step::Done => return Ok(found),
             }
         }
     }
 
     /// Adds that D does not have these records, under the keys that A, the residue or a delta knows them by.
-    async fn absent(
+    pub(crate) async fn absent(
         &self,
         states: &mut States,
         mut keys: BTreeSet<KeyHash>,

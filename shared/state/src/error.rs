@@ -27,6 +27,12 @@ pub enum Error {
         /// How many.
         count: usize,
     },
+    /// Records that must be planned together are more than fit: see [`crate::Cut`].
+    #[error("{records} records leave the list or change identifiers, and must be planned together")]
+    CannotWait {
+        /// How many.
+        records: usize,
+    },
 }
 
 /// The result of reading a state.
@@ -45,7 +51,7 @@ impl Error {
             }) => Disposition::RETRY,
             Self::Objects(e) => e.disposition(),
             Self::History(e) => e.disposition(),
-            Self::Document { .. } | Self::Undefined { .. } => Disposition::Fatal,
+            Self::Document { .. } | Self::Undefined { .. } | Self::CannotWait { .. } => Disposition::Fatal,
         }
     }
 }

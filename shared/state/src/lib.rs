@@ -4,8 +4,8 @@
 //! *A*, what the destination acknowledged, = history ⊕ the deltas of committed runs. Everything that a head names is immutable for the grace period, so one consistent read of the
 //! head gives one consistent state, whatever happens meanwhile.
 //!
-//! Also here, because every function and the command line need the same answer: where our objects lie ([`names`]) and how
-//! an applied configuration is read back ([`documents`]).
+//! Also here, because every function and the command line need the same answer: where our objects lie ([`names`]), how
+//! an applied configuration is read back ([`documents`]), and what of all this fits into a function's memory ([`room`]).
 //!
 //! Invariants: DL-9 (only the two hash columns of the history are read for the whole list), DL-10 (layers are aggregated
 //! oldest to newest). Protocol rule 12: an incomplete version is an error, never an empty one; the caller starts again from the
@@ -19,9 +19,12 @@ mod digests;
 pub mod documents;
 mod error;
 pub mod names;
+mod part;
+pub mod room;
 mod state;
 
 pub use base::Base;
 pub use digests::D;
 pub use error::{Error, Result};
+pub use part::{Cut, Part, Rest, Sent};
 pub use state::{SyncState, Touched};

@@ -85,6 +85,7 @@ impl Stage {
             hash_key: hash_key(),
             limits: Limits::default(),
             meter: Meter::default(),
+            room: driftless_fn_planner::Room::default(),
             ingest_queue: "memory:ingest".to_owned(),
             own_queue: "memory:planner".to_owned(),
             janitor_queue: "memory:janitor".to_owned(),

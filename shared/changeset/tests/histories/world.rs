@@ -220,7 +220,7 @@ impl World {
     }
 
     fn ingest(&mut self, comparable: bool) {
-        let mut taken: BTreeSet<Identifier> = BTreeSet::new();
+        let mut taken = IdentifierSet::new();
         self.truth.clear();
         for (k, s) in self.uploaded.iter().filter(|(k, _)| !self.erased.contains(k)) {
             // The first in key-hash order keeps a shared identifier; a later record that has it too is invalid.

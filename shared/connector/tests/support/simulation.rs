@@ -205,7 +205,7 @@ impl<'a> World<'a> {
             let bad = is_bad(*email);
             all.insert(KeyHash(number(&person.key)), Wanted { state, row, bad });
         }
-        let mut taken = BTreeSet::new();
+        let mut taken = driftless_model::IdentifierSet::new();
         all.retain(|_, wanted| {
             let free = wanted.state.identifiers.is_disjoint(&taken);
             if free {

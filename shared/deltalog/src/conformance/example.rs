@@ -172,6 +172,7 @@ pub(super) fn run(name: &str, id: &str) -> Run {
         phases: 2,
         phase: 0,
         counts: Counts { adds: 3, updates: 2, removals: 1, held: 0, quarantined: 0 },
+        rest: None,
         strategy: "delta".into(),
         compares: None,
         cause: "tick".into(),

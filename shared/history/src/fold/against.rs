@@ -16,6 +16,9 @@ pub struct Against<'d> {
     pub bulk: &'d BulkFile<'d>,
     /// What the versions after it say.
     pub states: &'d Residue,
+    /// A bulk version after the fold flushes the residue: it need only name the records of A that hold more than was
+    /// acknowledged, which no comparison of fingerprints finds ([`driftless_changeset::Differing`]).
+    pub flushed: bool,
 }
 
 /// D and A's rows after the fold, side by side in key-hash order. One row group of the bulk file is in memory, and the residue as
@@ -25,6 +28,7 @@ pub(super) struct Comparison<'d> {
     /// The next of D; `None` before the first and after the last.
     entry: Option<Stated>,
     begun: bool,
+    flushed: bool,
     residue: ResidueWriter,
 }
 
@@ -33,7 +37,7 @@ type Stated = (KeyHash, RecordKey, Option<RecordState>);
 impl<'d> Comparison<'d> {
     pub(super) fn new(against: Against<'d>) -> Result<Self> {
         let d = Overlaid::new(Some(against.bulk.stream()?), against.states);
-        Ok(Self { d, entry: None, begun: false, residue: ResidueWriter::new()? })
+        Ok(Self { d, entry: None, begun: false, flushed: against.flushed, residue: ResidueWriter::new()? })
     }
 
     /// Compares rows of A that come after those before them.
@@ -44,11 +48,11 @@ impl<'d> Comparison<'d> {
                 self.unmet().await?;
             }
             if let Some((key_hash, key, state)) = self.entry.take_if(|(key, ..)| *key == a.key_hash) {
-                if remains(state.as_ref(), Some(&a)) {
+                if self.is_left(state.as_ref(), &a) {
                     self.residue.push(key_hash, &key, state.as_ref())?;
                 }
                 self.entry = self.next().await?;
-            } else if remains(None, Some(&a)) {
+            } else if self.is_left(None, &a) {
                 self.residue.push(a.key_hash, &a.key, None)?;
             }
         }
@@ -79,12 +83,18 @@ impl<'d> Comparison<'d> {
     /// The entry has no row in A.
     async fn unmet(&mut self) -> Result<()> {
         if let Some((key_hash, key, state)) = self.entry.take()
+            && !self.flushed
             && remains(state.as_ref(), None)
         {
             self.residue.push(key_hash, &key, state.as_ref())?;
         }
         self.entry = self.next().await?;
         Ok(())
+    }
+
+    fn is_left(&self, state: Option<&RecordState>, a: &AckRow) -> bool {
+        let holds_more = || a.acknowledged.as_ref().is_some_and(|sent| sent.identifiers != a.identifiers);
+        if self.flushed { holds_more() } else { remains(state, Some(a)) }
     }
 
     async fn next(&mut self) -> Result<Option<Stated>> {

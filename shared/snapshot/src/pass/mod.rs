@@ -19,7 +19,7 @@ pub use digest::{Digested, View, digest};
 pub use entries::{Digest, DigestRange, Digests};
 pub use files::{Source, schema};
 pub use packed::{PackedState, PackedStates};
-pub use records::{Record, records};
+pub use records::{Record, each_record, records};
 pub use report::{Invalid, Report};
 pub use states::{packed_states, states};
 pub use verify::verify;

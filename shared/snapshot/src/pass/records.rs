@@ -1,5 +1,5 @@
 use core::fmt;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow::array::BooleanArray;
 use driftless_model::{AttrHash, IdentifierSet, KeyHash, RecordKey};
@@ -48,12 +48,28 @@ pub async fn records(
     wanted: &BTreeMap<KeyHash, AttrHash>,
 ) -> Result<BTreeMap<KeyHash, Record>, ReadError> {
     let mut found = BTreeMap::new();
+    each_record(source, spec, key, wanted, &mut |hash, record| drop(found.insert(hash, record))).await?;
+    Ok(found)
+}
+
+/// As [`records`], a record at a time, each once: who keeps less of it than all needs less memory.
+///
+/// # Errors
+/// As [`records`].
+pub async fn each_record(
+    source: Source<'_>,
+    spec: &ViewSpec,
+    key: &HashKey,
+    wanted: &BTreeMap<KeyHash, AttrHash>,
+    found: &mut (dyn FnMut(KeyHash, Record) + Send),
+) -> Result<(), ReadError> {
+    let mut found = Found { keys: BTreeSet::new(), to: found };
     let hasher = RecordHasher::new(key, spec.column_fields().map(|f| f.field.as_str()));
     let mut contents = spec.key.is_content().then(|| (Contents::new(spec, key), wanted.values().copied().collect()));
     let survey = Survey::of(source).await?;
     let all = survey.deal(1).into_iter().flatten();
     for stretch in all {
-        if found.len() == wanted.len() {
+        if found.keys.len() == wanted.len() {
             break;
         }
         let file = survey.open(stretch.file).await?;
@@ -61,7 +77,7 @@ pub async fn records(
         let planned = plan(spec, &schema).and_then(|p| Ok((p.bind(&schema)?, p.columns)));
         let (view, columns) = planned.map_err(|e| unreadable(&file, e))?;
         let mut scan = scan(&file, stretch.whole(), &columns, source.limits);
-        while found.len() < wanted.len()
+        while found.keys.len() < wanted.len()
             && let Some(batch) = scan.next().await?
         {
             let taken = match &mut contents {
@@ -73,7 +89,21 @@ pub async fn records(
             taken.map_err(|e| located(e, &file, batch.row_group))?;
         }
     }
-    Ok(found)
+    Ok(())
+}
+
+/// Where records go, and which have gone there.
+struct Found<'f> {
+    keys: BTreeSet<KeyHash>,
+    to: &'f mut (dyn FnMut(KeyHash, Record) + Send),
+}
+
+impl Found<'_> {
+    fn add(&mut self, hash: KeyHash, record: Record) {
+        if self.keys.insert(hash) {
+            (self.to)(hash, record);
+        }
+    }
 }
 
 fn take(
@@ -82,7 +112,7 @@ fn take(
     key: &HashKey,
     hasher: &RecordHasher,
     wanted: &BTreeMap<KeyHash, AttrHash>,
-    found: &mut BTreeMap<KeyHash, Record>,
+    found: &mut Found<'_>,
 ) -> Result<(), Evaluated> {
     let batch = select(view, batch)?.rows;
     let key_arrays = keys(view, &batch)?;
@@ -91,7 +121,7 @@ fn take(
     let is_wanted: Vec<bool> = (0..batch.num_rows())
         .map(|row| {
             let hash = reader.text(row).map(|text| key.text_hash(text));
-            let hash = hash.filter(|hash| !found.contains_key(hash));
+            let hash = hash.filter(|hash| !found.keys.contains(hash));
             let Some((hash, attr)) = hash.and_then(|hash| Some((hash, *wanted.get(&hash)?))) else { return false };
             if let Some(record_key) = reader.key(row) {
                 candidates.push((hash, attr, record_key));
@@ -110,7 +140,7 @@ fn take(
             continue;
         }
         if let Some((fields, identifiers)) = reader.sent(row) {
-            found.entry(hash).or_insert(Record { key: record_key, attr_hash: attr, identifiers, fields });
+            found.add(hash, Record { key: record_key, attr_hash: attr, identifiers, fields });
         }
     }
     Ok(())
@@ -124,7 +154,7 @@ fn take_by_content(
     hasher: &RecordHasher,
     attrs: &HashSet<AttrHash>,
     wanted: &BTreeMap<KeyHash, AttrHash>,
-    found: &mut BTreeMap<KeyHash, Record>,
+    found: &mut Found<'_>,
 ) -> Result<(), Evaluated> {
     let batch = select(view, batch)?.rows;
     let arrays = fields(view, &batch)?;
@@ -138,7 +168,7 @@ fn take_by_content(
         if let Some((mut fields, mut identifiers)) = reader.sent(row) {
             contents.identify(&key, &mut identifiers);
             contents.send(&key, &mut fields);
-            found.insert(hash, Record { key, attr_hash, identifiers, fields });
+            found.add(hash, Record { key, attr_hash, identifiers, fields });
         }
     }
     Ok(())

@@ -37,14 +37,23 @@ impl Bulk {
         self.records_at_once.unwrap_or_else(|| PackedStates::at_once(records)).max(1)
     }
 
+    /// How many changes may be items, of a list of so many.
+    pub(crate) fn room(&self, head: &Head, records: u64) -> u64 {
+        self.threshold.room(logged(head), records)
+    }
+
     /// Whether these changes are too many to be items, by themselves or together with those that are logged, not flushed and
     /// not covered by a run.
     pub(crate) fn is_needed(&self, head: &Head, changes: &Changes, before: u64, after: u64) -> bool {
-        let covered = head.delivered.iter().map(|d| d.through).max().unwrap_or(0);
-        let uncovered = head.versions.range(covered + 1..).rev();
-        let logged = uncovered.map(|(_, v)| v).take_while(|v| v.bulk_object().is_none()).map(|v| v.count).sum();
-        self.threshold.is_passed(changes.len() as u64, logged, before, after)
+        self.threshold.is_passed(changes.len() as u64, logged(head), before, after)
     }
+}
+
+/// The items that no bulk version has flushed and no run has covered.
+fn logged(head: &Head) -> u64 {
+    let covered = head.delivered.iter().map(|d| d.through).max().unwrap_or(0);
+    let uncovered = head.versions.range(covered + 1..).rev();
+    uncovered.map(|(_, v)| v).take_while(|v| v.bulk_object().is_none()).map(|v| v.count).sum()
 }
 
 impl Ingest {

@@ -14,6 +14,7 @@ mod bulk;
 mod error;
 pub mod guards;
 mod handler;
+mod join;
 mod take_up;
 
 pub use bulk::Bulk;

@@ -22,6 +22,6 @@ pub mod names;
 mod state;
 
 pub use base::Base;
-pub use digests::D;
+pub use digests::{D, Records};
 pub use error::{Error, Result};
 pub use state::{SyncState, Touched};

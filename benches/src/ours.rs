@@ -8,18 +8,17 @@ use std::time::Instant;
 
 use anyhow::Context;
 use bytes::Bytes;
-use driftless_changeset::{BulkThreshold, Changes, MergeDiff};
+use driftless_changeset::{BulkThreshold, Changes, MergeDiff, States};
 use driftless_config::{FieldMapping, KeyColumns, Mapping, Selection};
-use driftless_deltalog::MemoryDeltalog;
-use driftless_deltalog::head::{ConfigStamp, Head, HistoryRef, Names};
 use driftless_deltalog::item::{ChangeOp, LogItem};
-use driftless_history::{BulkWriter, FileMeta, fold, read_delta};
-use driftless_model::{KeyHash, Millis, ObjectVersion, Task, in_lanes};
+use driftless_history::{BulkWriter, FileMeta, HistoryFile, fold, read_delta};
+use driftless_model::{AttrHash, KeyHash, Millis, ObjectVersion, Task, in_lanes};
 use driftless_objects::Objects;
 use driftless_snapshot::{
-    Digests, HashKey, Limits, PackedStates, Source, View, ViewSpec, digest, packed_states, states,
+    Digests, HashKey, Known, KnownRange, Limits, Outcome, PackedStates, Source, View, ViewSpec, digest, digest_against,
+    packed_states, states,
 };
-use driftless_state::{D, SyncState};
+use driftless_state::{Base, D};
 use serde_json::{Value, json};
 
 use crate::files::Files;
@@ -39,16 +38,19 @@ pub(crate) struct Ours {
     pub(crate) key: HashKey,
     lanes: Threads,
     limits: Limits,
-    log: MemoryDeltalog,
 }
 
+/// Somebody who left, and where the history has them.
+type Left = (KeyHash, u64);
+
 /// What ingest finds out before it builds items.
-pub(crate) struct Found {
+pub(crate) struct Found<'o> {
     pub(crate) changes: Changes,
+    left: Vec<Left>,
     spec: ViewSpec,
     parts: Vec<ObjectVersion>,
-    head: Head,
-    rows: Digests,
+    base: Base<'o>,
+    outcome: Outcome,
     changes_s: f64,
 }
 
@@ -60,7 +62,6 @@ impl Ours {
             key: HashKey::new([7; 32]),
             lanes: Threads(threads),
             limits: Limits::default(),
-            log: MemoryDeltalog::default(),
         }
     }
 
@@ -100,36 +101,78 @@ impl Ours {
         Ok((spec, rows))
     }
 
-    /// Snapshot b against the history.
-    pub(crate) async fn find(&self) -> anyhow::Result<Found> {
+    /// Snapshot b against the history, where no log version came after it.
+    pub(crate) async fn find(&self) -> anyhow::Result<Found<'_>> {
         let begun = Instant::now();
-        let (parts, head) = (self.parts("b").await?, self.head()?);
-        let (spec, rows) = self.digests(&parts).await?;
-        let state = SyncState::new(&self.log, &self.work, &head);
-        let changes = self.join(&state, &rows).await?;
-        Ok(Found { changes, spec, parts, head, rows, changes_s: begun.elapsed().as_secs_f64() })
+        let parts = self.parts("b").await?;
+        let (spec, erased) = (self.spec(&parts).await?, BTreeSet::new());
+        let base = Base::History(HistoryFile::open(&self.work, HISTORY).await?);
+        let known = self.learn(&base).await?;
+        let views = [(View { spec: &spec, erased: &erased }, Some(&known))];
+        let outcome = digest_against(self.source(&parts), &views, &self.key, &self.lanes).await?.pop();
+        let outcome = outcome.context("one view, one answer")??;
+        let (changes, left) = match &outcome {
+            Outcome::Whole(digested) => {
+                let ranges = digested.rows.ranges(self.lanes.0).into_iter();
+                self.join(ranges.map(|range| {
+                    let rows = range.iter().map(|row| (row.key_hash, row.attr_hash));
+                    join_range(&base, (range.from, range.to), MergeDiff::new(rows, true), |_| false)
+                }))
+                .await?
+            }
+            Outcome::Sifted(sifted) if sifted.rows.is_empty() && sifted.unchanged.len() == known.len() => {
+                (Changes::default(), Vec::new())
+            }
+            Outcome::Sifted(sifted) => {
+                let spans = known.spans(self.lanes.0).into_iter();
+                self.join(spans.map(|span| {
+                    let rows = sifted.rows.within(span.from, span.to).map(|row| (row.key_hash, row.attr_hash));
+                    let merge = MergeDiff::new(rows, true);
+                    let mut walk = sifted.unchanged.walk(&known);
+                    join_range(&base, (span.from, span.to), merge, move |key| walk.is_unchanged(key))
+                }))
+                .await?
+            }
+        };
+        let changes_s = begun.elapsed().as_secs_f64();
+        Ok(Found { changes, left, spec, parts, base, outcome, changes_s })
     }
 
-    /// The outer join, each lane its own range of key hashes.
-    async fn join(&self, state: &SyncState<'_>, rows: &Digests) -> anyhow::Result<Changes> {
-        let touched = state.touched(None).await?;
-        let (base, states) = (&state.base().await?, &touched.states);
-        let tasks = rows.ranges(self.lanes.0).into_iter().map(|range| {
-            let task: Task<'_, anyhow::Result<Changes>> = Box::pin(async move {
-                let mut d = D::new(base.as_ref(), states, range.from, range.to);
-                let mut merge = MergeDiff::new(range.iter().map(|r| (r.key_hash, r.attr_hash)), true);
+    /// D, as far as rows are compared with it while they are read.
+    async fn learn(&self, base: &Base<'_>) -> anyhow::Result<Known> {
+        let most = BulkThreshold::default().room(0, base.len());
+        let tasks = KnownRange::cut(base.len(), self.lanes.0).into_iter().map(|mut range| {
+            let task: Task<'_, anyhow::Result<KnownRange>> = Box::pin(async move {
+                let (from, to) = range.bounds();
+                let untouched = States::new();
+                let mut d = D::new(Some(base), &untouched, from, to);
                 while let Some(records) = d.next().await? {
-                    records.into_iter().for_each(|(key, hash)| merge.member(key, hash));
+                    records.for_each(|key, hash, _| range.push(key, hash));
                 }
-                Ok(merge.finish())
+                Ok(range)
             });
             task
         });
-        let mut changes = Changes::default();
+        let ranges = in_lanes(&self.lanes, tasks.collect()).await.into_iter().collect::<anyhow::Result<_>>()?;
+        Ok(Known::of(ranges, most))
+    }
+
+    /// The outer join, each lane its own range of key hashes; with the places of who left.
+    async fn join<'a, R>(&self, ranges: impl Iterator<Item = R>) -> anyhow::Result<(Changes, Vec<Left>)>
+    where
+        R: Future<Output = anyhow::Result<(Changes, Vec<Left>)>> + Send + 'a,
+    {
+        let tasks = ranges.map(|range| {
+            let task: Task<'a, _> = Box::pin(range);
+            task
+        });
+        let (mut changes, mut left) = (Changes::default(), Vec::new());
         for joined in in_lanes(&self.lanes, tasks.collect()).await {
-            changes.append(joined?);
+            let (more, mut places) = joined?;
+            changes.append(more);
+            left.append(&mut places);
         }
-        Ok(changes)
+        Ok((changes, left))
     }
 
     pub(crate) async fn changes(&self) -> anyhow::Result<Value> {
@@ -140,16 +183,16 @@ impl Ours {
     pub(crate) async fn ingest(&self) -> anyhow::Result<Value> {
         let found = self.find().await?;
         let mut told = self.told(&found);
-        if is_bulk(&found.changes, found.rows.len() as u64) {
+        if is_bulk(&found.changes, found.base.len()) {
             let begun = Instant::now();
-            told["bulk_mb"] = megabytes(self.bulk(&found).await?).into();
+            told["bulk_mb"] = megabytes(self.bulk(found).await?).into();
             told["bulk_s"] = begun.elapsed().as_secs_f64().into();
             told["read_mb"] = megabytes(self.bytes_read()).into();
             told["requests"] = (self.snapshots.requests() + self.work.requests()).into();
             return Ok(told);
         }
         let (begun, read) = (Instant::now(), self.bytes_read());
-        let items = self.items(&found).await?;
+        let items = self.items(found).await?;
         told["items_s"] = begun.elapsed().as_secs_f64().into();
         told["items"] = items.len().into();
         told["items_read_mb"] = megabytes(self.bytes_read() - read).into();
@@ -159,14 +202,18 @@ impl Ours {
     }
 
     /// A bulk version has no items: the new state is a file, which is made as ingest makes it. Returns its length in bytes.
-    async fn bulk(&self, found: &Found) -> anyhow::Result<u64> {
+    async fn bulk(&self, found: Found<'_>) -> anyhow::Result<u64> {
+        let rows = match found.outcome {
+            Outcome::Whole(digested) => digested.rows,
+            Outcome::Sifted(_) => self.digests(&found.parts).await?.1,
+        };
         let mut file = File::create(self.work.path(BULK))?;
         let mut writer = BulkWriter::new(&FileMeta::default())?;
-        let keys: Vec<KeyHash> = found.rows.iter().map(|row| row.key_hash).collect();
+        let keys: Vec<KeyHash> = rows.iter().map(|row| row.key_hash).collect();
         let mut written = 0;
-        for wanted in keys.chunks(PackedStates::at_once(found.rows.len())) {
+        for wanted in keys.chunks(PackedStates::at_once(rows.len())) {
             let source = self.source(&found.parts);
-            let states = packed_states(source, &found.spec, &self.key, &found.rows, wanted, &self.lanes).await?;
+            let states = packed_states(source, &found.spec, &self.key, &rows, wanted, &self.lanes).await?;
             anyhow::ensure!(states.len() == wanted.len(), "{} of {} records found", states.len(), wanted.len());
             for state in states.iter() {
                 let hashes = (state.key_hash, state.attr_hash);
@@ -183,12 +230,22 @@ impl Ours {
     }
 
     /// The log items of the changes: the records of b that entered or changed, and who left.
-    pub(crate) async fn items(&self, found: &Found) -> anyhow::Result<Vec<LogItem>> {
+    pub(crate) async fn items(&self, found: Found<'_>) -> anyhow::Result<Vec<LogItem>> {
         let changes = &found.changes;
-        let wanted: Vec<KeyHash> = changes.adds.iter().chain(&changes.updates).map(|(key, _)| *key).collect();
-        let source = self.source(&found.parts);
-        let states = states(source, &found.spec, &self.key, &found.rows, &wanted, &self.lanes).await?;
-        anyhow::ensure!(states.len() == wanted.len(), "{} of {} changed records found", states.len(), wanted.len());
+        let states = match found.outcome {
+            Outcome::Sifted(sifted) => {
+                let mut states = sifted.states.find(&changes.adds);
+                states.append(&mut sifted.states.find(&changes.updates));
+                states
+            }
+            Outcome::Whole(digested) => {
+                let wanted: Vec<KeyHash> = changes.adds.iter().chain(&changes.updates).map(|(key, _)| *key).collect();
+                let source = self.source(&found.parts);
+                states(source, &found.spec, &self.key, &digested.rows, &wanted, &self.lanes).await?
+            }
+        };
+        let wanted = changes.adds.len() + changes.updates.len();
+        anyhow::ensure!(states.len() == wanted, "{} of {wanted} changed records found", states.len());
         let item = |key_hash, key, op, attr_hash, identifiers| LogItem {
             key_hash,
             key,
@@ -206,10 +263,18 @@ impl Ours {
             let op = if is_new { ChangeOp::Add } else { ChangeOp::Update };
             item(key, state.key, op, Some(state.attr_hash), state.identifiers)
         }));
-        let state = SyncState::new(&self.log, &self.work, &found.head);
-        let left = state.untouched(&changes.removals.iter().copied().collect(), &self.lanes).await?;
-        let left = left.into_iter();
-        items.extend(left.map(|(k, (key, identifiers))| item(k, key, ChangeOp::Remove, None, identifiers)));
+        let (base, share) = (&found.base, found.left.len().div_ceil(self.lanes.0).max(1));
+        let tasks = found.left.chunks(share).map(|left| {
+            let places: Vec<u64> = left.iter().map(|(_, place)| *place).collect();
+            let task: Task<'_, anyhow::Result<_>> = Box::pin(async move { Ok(base.names_at(&places).await?) });
+            task
+        });
+        let tasks = tasks.collect();
+        let mut left = found.left.iter();
+        for names in in_lanes(&self.lanes, tasks).await {
+            let left = left.by_ref().zip(names?);
+            items.extend(left.map(|((k, _), (key, ids))| item(*k, key, ChangeOp::Remove, None, ids)));
+        }
         Ok(items)
     }
 
@@ -230,22 +295,6 @@ impl Ours {
         Ok(())
     }
 
-    /// A head that names the history and nothing after it.
-    fn head(&self) -> anyhow::Result<Head> {
-        let dataset: driftless_model::DatasetId = "bench/people".parse()?;
-        let names = Names {
-            dataset: dataset.clone(),
-            source: String::new(),
-            kind: "rest".to_owned(),
-            destination: "crm".parse()?,
-            list: "everybody".to_owned(),
-        };
-        let config = ConfigStamp { epoch: 0, fingerprint: String::new() };
-        let mut head = Head::new("bench".parse()?, 1, names, config);
-        head.history = Some(HistoryRef { object: HISTORY.to_owned(), rows: 0, fingerprint: String::new() });
-        Ok(head)
-    }
-
     fn bytes_read(&self) -> u64 {
         self.snapshots.bytes_read() + self.work.bytes_read()
     }
@@ -262,6 +311,32 @@ impl Ours {
 /// Whether ingest would make a bulk version of these changes of a list of so many records.
 pub(crate) fn is_bulk(changes: &Changes, rows: u64) -> bool {
     BulkThreshold::default().is_passed(changes.len() as u64, 0, rows, rows)
+}
+
+/// `is_unchanged` is asked about every record of D in the range, in order.
+async fn join_range(
+    base: &Base<'_>,
+    (from, to): (KeyHash, KeyHash),
+    mut merge: MergeDiff<impl Iterator<Item = (KeyHash, AttrHash)>>,
+    mut is_unchanged: impl FnMut(KeyHash) -> bool,
+) -> anyhow::Result<(Changes, Vec<Left>)> {
+    let untouched = States::new();
+    let mut d = D::new(Some(base), &untouched, from, to);
+    let mut places = Vec::new();
+    while let Some(records) = d.next().await? {
+        records.for_each(|key, hash, place| {
+            if is_unchanged(key) {
+                merge.unchanged(key, hash);
+                return;
+            }
+            let left = merge.left();
+            merge.member(key, hash);
+            if merge.left() > left {
+                places.extend(place.map(|place| (key, place)));
+            }
+        });
+    }
+    Ok((merge.finish(), places))
 }
 
 #[allow(clippy::cast_precision_loss)] // shown with few digits

@@ -25,7 +25,7 @@ pub(crate) async fn prepare(ours: &Ours) -> anyhow::Result<Value> {
     let found = ours.find().await?;
     let folds = !found.changes.is_empty() && !is_bulk(&found.changes, members);
     if folds {
-        let items = ours.items(&found).await?;
+        let items = ours.items(found).await?;
         let delivered = items.into_iter().map(|item| {
             let sent = item.attr_hash.map(|attr| row(item.key_hash, item.key.as_str().into(), attr));
             (item.key_hash, sent)

@@ -11,7 +11,7 @@ use driftless_history::{BulkFile, BulkWriter, FileMeta, Updates};
 use driftless_model::{AttrHash, KeyHash, Millis, SnapshotRef, Token};
 use driftless_objects::{Abandoned, Parts};
 use driftless_snapshot::locate::dated;
-use driftless_snapshot::{Digested, Digests, HashKey, PackedStates, Source, ViewSpec};
+use driftless_snapshot::{Digests, HashKey, PackedStates, Source, ViewSpec};
 use driftless_state::{SyncState, Touched, names};
 
 use crate::error::Error;
@@ -40,14 +40,23 @@ impl Bulk {
         self.records_at_once.unwrap_or_else(|| PackedStates::at_once(records)).max(1)
     }
 
+    /// How many changes may be items, of a list of so many.
+    pub(crate) fn room(&self, head: &Head, records: u64) -> u64 {
+        self.threshold.room(logged(head), records)
+    }
+
     /// Whether these changes are too many to be items, by themselves or together with those that are logged, not flushed and
     /// not covered by a run.
     pub(crate) fn is_needed(&self, head: &Head, changes: &Changes, before: u64, after: u64) -> bool {
-        let covered = head.delivered.iter().map(|d| d.through).max().unwrap_or(0);
-        let uncovered = head.versions.range(covered + 1..).rev();
-        let logged = uncovered.map(|(_, v)| v).take_while(|v| v.bulk_object().is_none()).map(|v| v.count).sum();
-        self.threshold.is_passed(changes.len() as u64, logged, before, after)
+        self.threshold.is_passed(changes.len() as u64, logged(head), before, after)
     }
+}
+
+/// The items that no bulk version has flushed and no run has covered.
+fn logged(head: &Head) -> u64 {
+    let covered = head.delivered.iter().map(|d| d.through).max().unwrap_or(0);
+    let uncovered = head.versions.range(covered + 1..).rev();
+    uncovered.map(|(_, v)| v).take_while(|v| v.bulk_object().is_none()).map(|v| v.count).sum()
 }
 
 impl Ingest {
@@ -61,14 +70,14 @@ impl Ingest {
         touched: Touched,
         snapshot: &SnapshotRef,
         source: Source<'_>,
-        digested: &Digested,
+        rows: &Digests,
+        rows_read: u64,
         changes: &Changes,
         held: Option<guards::Held>,
         deadline: Millis,
     ) -> Result<Option<Taken>, Error> {
-        let rows = &digested.rows;
         let (at_once, now) = (self.bulk.at_once(rows.len()), self.clock.now());
-        if let Err(e) = self.bulk.pace.allows(rows.len(), at_once, digested.report.rows_read, now, deadline) {
+        if let Err(e) = self.bulk.pace.allows(rows.len(), at_once, rows_read, now, deadline) {
             let reason = format!("{e}, then run `driftless sync now {}`", c.entry.sync);
             return self.needs_attention(c, reason).await.map(Some);
         }

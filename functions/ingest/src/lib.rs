@@ -14,6 +14,7 @@ mod bulk;
 mod error;
 pub mod guards;
 mod handler;
+mod join;
 mod take_up;
 mod time;
 
@@ -21,4 +22,4 @@ pub use bulk::Bulk;
 pub use error::Error;
 pub use handler::{IngestFunction, init};
 pub use take_up::{Ingest, Taken};
-pub use time::Pace;
+pub use time::{Pace, TakesTooLong};

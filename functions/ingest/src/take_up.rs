@@ -1,26 +1,26 @@
 //! One snapshot for every sync of its dataset.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use driftless_changeset::{Changes, MergeDiff};
+use driftless_changeset::Changes;
 use driftless_config::Sync;
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{Append, Attention, Head, Hold, Swap, VersionEntry, VersionKind};
 use driftless_deltalog::item::{ChangeOp, LogItem};
 use driftless_deltalog::registry::SyncEntry;
-use driftless_model::{
-    Clock, DatasetId, IdentifierSet, KeyHash, Lanes, Meter, Millis, RecordKey, SnapshotRef, SyncId, Task, Tokens,
-    Usage, in_lanes,
-};
+use driftless_model::{Clock, DatasetId, KeyHash, Lanes, Meter, Millis, SnapshotRef, SyncId, Tokens, Usage};
 use driftless_objects::Objects;
 use driftless_runtime::tell_usage;
-use driftless_snapshot::{Digested, Digests, HashKey, Limits, Report, SnapshotError, Source, View, ViewSpec};
-use driftless_state::{D, SyncState, Touched, documents, names};
+use driftless_snapshot::{
+    Digests, HashKey, Limits, Outcome, Report, SnapshotError, Source, View, ViewSpec, digest_against,
+};
+use driftless_state::{documents, names};
 
 use crate::bulk::Bulk;
 use crate::error::Error;
 use crate::guards;
+use crate::join::{Joined, Opened};
 use driftless_snapshot::locate::dated;
 
 /// What a snapshot did to one sync.
@@ -78,6 +78,13 @@ pub(crate) struct Candidate {
     pub(crate) spec: ViewSpec,
     pub(crate) head: Head,
     erased: BTreeSet<KeyHash>,
+}
+
+impl Candidate {
+    /// Whether D's fingerprints were made under the configuration that the snapshot is read with.
+    pub(crate) fn is_comparable(&self) -> bool {
+        self.head.config.fingerprint == self.entry.config.fingerprint
+    }
 }
 
 /// Attempts before the message is handed back: each lost swap means that another worker made progress.
@@ -194,18 +201,26 @@ impl Ingest {
         deadline: Millis,
     ) -> Result<Vec<(SyncId, Taken)>, Error> {
         let source = Source { objects: self.objects.as_ref(), parts: &snapshot.parts, limits: &self.limits };
-        let views: Vec<View<'_>> = candidates.iter().map(|c| View { spec: &c.spec, erased: &c.erased }).collect();
-        let digests = driftless_snapshot::digest(source, &views, &self.hash_key, self.lanes.as_ref()).await?;
-        let rows = digests.iter().flatten().map(|d| d.report.rows_read).max().unwrap_or(0);
+        let before = self.meter.take();
+        let opened = self.open_all(candidates).await;
+        let views = candidates.iter().map(|c| View { spec: &c.spec, erased: &c.erased });
+        let known = opened.iter().map(|opened| opened.as_ref()?.as_ref().ok()?.known.as_ref());
+        let views: Vec<_> = views.zip(known).collect();
+        let outcomes = digest_against(source, &views, &self.hash_key, self.lanes.as_ref()).await?;
+        let rows = outcomes.iter().flatten().map(|outcome| outcome.report().rows_read).max().unwrap_or(0);
         // What was read for all of them is divided; from here on each works for itself.
-        let shared = self.meter.take() + Usage { rows, ..Usage::default() };
+        let shared = before + self.meter.take() + Usage { rows, ..Usage::default() };
         let mut done = Vec::new();
-        for ((candidate, digested), share) in candidates.iter().zip(digests).zip(shared.shares(candidates.len())) {
+        let each = candidates.iter().zip(opened).zip(outcomes);
+        for (((candidate, opened), outcome), share) in each.zip(shared.shares(candidates.len())) {
             self.meter.count(share);
-            let taken = match digested {
-                Ok(d) => {
-                    tell(&candidate.entry.sync, &d.report);
-                    self.append(candidate, snapshot, source, d, deadline).await?
+            let taken = match outcome {
+                Ok(outcome) => {
+                    let opened = match opened {
+                        Some(opened) => opened?,
+                        None => self.open(candidate).await?,
+                    };
+                    self.append(candidate, opened, snapshot, source, outcome, deadline).await?
                 }
                 Err(e) => Some(self.needs_attention(candidate, e.to_string()).await?),
             };
@@ -224,19 +239,25 @@ impl Ingest {
         Ok(Taken::NeedsAttention)
     }
 
-    /// Joins the digests with D and appends what changed. `None`: the swap was lost.
+    /// Joins what was read with D and appends what changed. `None`: the swap was lost.
     async fn append(
         &self,
         c: &Candidate,
+        opened: Opened<'_>,
         snapshot: &SnapshotRef,
         source: Source<'_>,
-        digested: Digested,
+        outcome: Outcome,
         deadline: Millis,
     ) -> Result<Option<Taken>, Error> {
-        let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &c.head);
-        let touched = state.touched(None).await?;
-        let comparable = c.head.config.fingerprint == c.entry.config.fingerprint;
-        let (changes, members) = self.join(&state, &touched, &digested.rows, comparable).await?;
+        let lanes = self.lanes.as_ref();
+        let joined = match &outcome {
+            Outcome::Whole(digested) => opened.join(&digested.rows, c.is_comparable(), lanes).await?,
+            Outcome::Sifted(sifted) => opened.join_sifted(sifted, lanes).await?,
+        };
+        let Joined { changes, members, left, both } = joined;
+        let mut report = outcome.report().clone();
+        report.duplicate_keys += both;
+        tell(&c.entry.sync, &report);
         if changes.is_empty() {
             self.in_time(deadline)?;
             let guard = c.head.guard();
@@ -244,11 +265,16 @@ impl Ingest {
             let swap = self.log.stamp_snapshot(&c.entry.sync, &guard, snapshot, &c.entry.config).await?;
             return Ok(self.settled(c, used, swap).then_some(Taken::Unchanged));
         }
-        let held = guards::held(&c.config.guards, members, &changes, &digested.report);
-        if self.bulk.is_needed(&c.head, &changes, members, digested.rows.len() as u64) {
-            return self.append_bulk(c, &state, touched, snapshot, source, &digested, &changes, held, deadline).await;
+        let held = guards::held(&c.config.guards, members, &changes, &report);
+        let after = (members + changes.adds.len() as u64).saturating_sub(changes.removals.len() as u64);
+        if self.bulk.is_needed(&c.head, &changes, members, after) {
+            let Opened { state, touched, known, .. } = opened;
+            drop(known);
+            let whole = self.whole(c, source, outcome).await?;
+            let (rows, read, changes) = (&whole, report.rows_read, &changes);
+            return self.append_bulk(c, &state, touched, snapshot, source, rows, read, changes, held, deadline).await;
         }
-        let items = self.items(c, &state, &touched, snapshot, source, &digested.rows, &changes).await?;
+        let items = self.items(c, &opened, snapshot, source, outcome, &changes, &left).await?;
         let entry = VersionEntry {
             token: self.tokens.token(),
             kind: VersionKind::Items,
@@ -259,45 +285,23 @@ impl Ingest {
             order: snapshot.order.clone(),
             logged_at: self.clock.now(),
         };
-        let partition = state.partition(c.head.version + 1, &entry);
+        let partition = opened.state.partition(c.head.version + 1, &entry);
         // Named before the items are written, so that what a dead or losing attempt leaves behind is found and deleted.
         self.log.put_attempt(&partition, self.clock.now()).await?;
         self.log.put_items(&partition, &items).await?;
         self.swap(c, snapshot, entry, held, deadline).await
     }
 
-    /// The outer join of D and the snapshot (US 2025/0265237, FIG. 4), each lane its own range of key hashes, and how many
-    /// records D has.
-    async fn join(
-        &self,
-        state: &SyncState<'_>,
-        touched: &Touched,
-        rows: &Digests,
-        comparable: bool,
-    ) -> Result<(Changes, u64), Error> {
-        let base = state.base().await?;
-        let base = base.as_ref();
-        let tasks = rows.ranges(self.lanes.count()).into_iter().map(|range| {
-            let task: Task<'_, Result<(Changes, u64), Error>> = Box::pin(async move {
-                let mut d = D::new(base, &touched.states, range.from, range.to);
-                let mut merge = MergeDiff::new(range.iter().map(|r| (r.key_hash, r.attr_hash)), comparable);
-                let mut members = 0;
-                while let Some(records) = d.next().await? {
-                    members += records.len() as u64;
-                    records.into_iter().for_each(|(key, hash)| merge.member(key, hash));
-                }
-                Ok((merge.finish(), members))
-            });
-            task
-        });
-        let tasks = tasks.collect();
-        let (mut changes, mut members) = (Changes::default(), 0);
-        for joined in in_lanes(self.lanes.as_ref(), tasks).await {
-            let (more, count) = joined?;
-            changes.append(more);
-            members += count;
-        }
-        Ok((changes, members))
+    /// All records of the snapshot: where not all of them were kept, it is read once more.
+    async fn whole(&self, c: &Candidate, source: Source<'_>, outcome: Outcome) -> Result<Digests, Error> {
+        let missing = match outcome {
+            Outcome::Whole(digested) => return Ok(digested.rows),
+            Outcome::Sifted(sifted) => sifted.rows.len(),
+        };
+        let views = [View { spec: &c.spec, erased: &c.erased }];
+        let again = driftless_snapshot::digest(source, &views, &self.hash_key, self.lanes.as_ref()).await?.pop();
+        // The first reading has found nothing wrong with the sync's configuration.
+        again.and_then(Result::ok).map(|digested| digested.rows).ok_or(Error::Vanished { missing })
     }
 
     /// Makes what was written under the entry's token the next version.
@@ -351,23 +355,34 @@ impl Ingest {
         if self.clock.now() < deadline { Ok(()) } else { Err(Error::Deadline) }
     }
 
-    /// The log items of the changes: the state after the snapshot, read again for the records that changed only.
+    /// The log items of the changes. The state after the snapshot was kept of the rows that D does not have so; else it is read again, for
+    /// the records that changed only.
     #[allow(clippy::too_many_arguments)] // what one attempt found out
     async fn items(
         &self,
         c: &Candidate,
-        state: &SyncState<'_>,
-        touched: &Touched,
+        opened: &Opened<'_>,
         snapshot: &SnapshotRef,
         source: Source<'_>,
-        rows: &Digests,
+        outcome: Outcome,
         changes: &Changes,
+        left: &[(KeyHash, Option<u64>)],
     ) -> Result<Vec<LogItem>, Error> {
         let updated_at = dated(snapshot);
         let mut items = Vec::with_capacity(changes.len());
-        let wanted: Vec<_> = changes.adds.iter().chain(&changes.updates).map(|(key_hash, _)| *key_hash).collect();
-        let states =
-            driftless_snapshot::states(source, &c.spec, &self.hash_key, rows, &wanted, self.lanes.as_ref()).await?;
+        let states = match outcome {
+            Outcome::Sifted(sifted) => {
+                let mut states = sifted.states.find(&changes.adds);
+                states.append(&mut sifted.states.find(&changes.updates));
+                states
+            }
+            Outcome::Whole(digested) => {
+                let wanted: Vec<_> =
+                    changes.adds.iter().chain(&changes.updates).map(|(key_hash, _)| *key_hash).collect();
+                let (rows, lanes) = (&digested.rows, self.lanes.as_ref());
+                driftless_snapshot::states(source, &c.spec, &self.hash_key, rows, &wanted, lanes).await?
+            }
+        };
         let missing = changes.adds.len() + changes.updates.len() - states.len();
         if missing > 0 {
             return Err(Error::Vanished { missing });
@@ -386,8 +401,12 @@ impl Ingest {
                 expires_at: None,
             }
         }));
-        let left: BTreeMap<KeyHash, (RecordKey, IdentifierSet)> = self.who_left(state, touched, changes).await?;
-        items.extend(left.into_iter().map(|(key_hash, (key, identifiers))| LogItem {
+        let left = opened.who_left(left, self.lanes.as_ref()).await?;
+        let missing = changes.removals.len() - left.len();
+        if missing > 0 {
+            return Err(Error::Vanished { missing });
+        }
+        items.extend(left.into_iter().map(|(key_hash, key, identifiers)| LogItem {
             key_hash,
             key,
             op: ChangeOp::Remove,
@@ -399,25 +418,6 @@ impl Ingest {
             expires_at: None,
         }));
         Ok(items)
-    }
-
-    /// Keys and identifiers of the records that left: from the log where it has touched them, else from what is below it.
-    async fn who_left(
-        &self,
-        state: &SyncState<'_>,
-        touched: &Touched,
-        changes: &Changes,
-    ) -> Result<BTreeMap<KeyHash, (RecordKey, IdentifierSet)>, Error> {
-        let mut left = BTreeMap::new();
-        let mut in_history = BTreeSet::new();
-        for k in &changes.removals {
-            match touched.states.get(k) {
-                Some((key, Some(s))) => drop(left.insert(*k, (key.clone(), s.identifiers.clone()))),
-                _ => drop(in_history.insert(*k)),
-            }
-        }
-        left.extend(state.untouched(&in_history, self.lanes.as_ref()).await?);
-        Ok(left)
     }
 }
 

@@ -28,6 +28,14 @@ impl BulkThreshold {
         Self { changes, ..Self::default() }
     }
 
+    /// The largest number of changes that are not too many: see [`Self::is_passed`]. 0 too where even one is.
+    #[must_use]
+    pub fn room(&self, logged: u64, list: u64) -> u64 {
+        let share = u128::from(list) * u128::from(self.share_percent) / 100;
+        let of_list = if list > self.of_more_than { u64::try_from(share).unwrap_or(u64::MAX) } else { u64::MAX };
+        self.changes.min(of_list).saturating_sub(logged)
+    }
+
     /// Whether `changes` changes are too many to be items, by themselves or together with the `logged` items that no bulk version
     /// has flushed and no run has covered. The list has `before` members before them and `after` members after them: a first load
     /// and a list that is emptied count by the longer of the two.
@@ -67,6 +75,19 @@ mod tests {
         assert!(!t.is_passed(100_000, 0, 0, 100_000), "a first load of a list that is not long");
         assert!(t.is_passed(100_001, 0, 0, 100_001));
         assert!(t.is_passed(100_001, 0, 100_001, 0), "a long list that is emptied");
+    }
+
+    #[test]
+    fn the_room_is_what_is_not_too_many() {
+        for (list, logged) in
+            [(10, 0), (100_000, 5), (100_001, 0), (200_000, 59_999), (200_000, 60_001), (9_999_999, 7)]
+        {
+            let t = BulkThreshold::default();
+            let room = t.room(logged, list);
+            assert!(room == 0 || !t.is_passed(room, logged, list, list));
+            assert!(t.is_passed(room + 1, logged, list, list));
+        }
+        assert_eq!(BulkThreshold::ALWAYS.room(0, 5), 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use parquet::errors::ParquetError;
 use crate::Malformation;
 use crate::columns::{
     ATTR_HASH, HashColumn, IDENTIFIERS, IdentifierColumn, Identifiers, KEY, KEY_HASH, REMOTE_ID, attr_hashes, column,
-    hash_field, identifiers_field, key_hashes, text_at,
+    hash_field, identifiers_field, key_hashes, required, text_at,
 };
 
 /// In the set: it is, or may be, in the remote list on behalf of the record.
@@ -90,6 +90,7 @@ impl AckColumns {
             let sent = acknowledged.map_or(&none, |a| &a.identifiers);
             for identifier in row.identifiers.union(sent) {
                 self.identifiers.push(
+                    Some(row.key.as_str()),
                     &identifier.field,
                     &identifier.value,
                     &[row.identifiers.contains(identifier), sent.contains(identifier)],
@@ -137,10 +138,23 @@ pub(crate) fn decode_names(batch: &RecordBatch) -> Result<Vec<(KeyHash, RecordKe
         let key = text_at(key, row).ok_or(Malformation::Value { column: KEY })?;
         // The flags are *held*, then *sent*.
         let flag = usize::from(attr_hash.is_valid(row));
-        let set = identifiers.row(row).filter(|(_, flags)| flags.get(flag) == Some(&true)).map(|(i, _)| i).collect();
+        let all = identifiers.row(row, &key);
+        let set = all.filter(|(_, flags)| flags.get(flag) == Some(&true)).map(|(identifier, _)| identifier).collect();
         Ok((key_hash, RecordKey::new(key), set))
     };
     key_hashes(batch)?.into_iter().enumerate().map(name).collect()
+}
+
+/// Keys and acknowledged identifiers of the rows of a batch.
+pub(crate) fn acknowledged_names(batch: &RecordBatch) -> Result<Vec<(RecordKey, IdentifierSet)>, Malformation> {
+    let keys: &StringArray = required(batch, KEY)?;
+    let identifiers = Identifiers::of(batch, &[ACKNOWLEDGED])?;
+    let name = |row| {
+        let key = keys.value(row);
+        let sent = identifiers.row(row, key).filter(|(_, flags)| flags.first() == Some(&true));
+        (RecordKey::new(key), sent.map(|(identifier, _)| identifier).collect())
+    };
+    Ok((0..batch.num_rows()).map(name).collect())
 }
 
 /// The rows of a batch; `None` for those that are gone.
@@ -163,7 +177,7 @@ pub(crate) fn decode(batch: &RecordBatch, delta: bool) -> Result<Vec<(KeyHash, O
         }
         let key = text_at(key, row).ok_or(Malformation::Value { column: KEY })?;
         let (mut held, mut sent) = (IdentifierSet::new(), IdentifierSet::new());
-        for (identifier, flags) in identifiers.row(row) {
+        for (identifier, flags) in identifiers.row(row, &key) {
             match flags.as_slice() {
                 [true, true] => {
                     sent.insert(identifier.clone());

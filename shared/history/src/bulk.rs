@@ -9,7 +9,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
-use driftless_model::{AttrHash, KeyHash, Millis, RecordKey, RecordState};
+use driftless_model::{AttrHash, IdentifierSet, KeyHash, Millis, RecordKey, RecordState};
 use driftless_objects::Objects;
 use parquet::errors::ParquetError;
 
@@ -81,7 +81,7 @@ impl Columns {
         self.attr_hash.append_value(attr_hash.0);
         self.key.append_value(key);
         for (field, value) in identifiers {
-            self.identifiers.push(field, value, &[]);
+            self.identifiers.push(Some(key), field, value, &[]);
         }
         self.updated_at.append_option(updated_at.map(|t| t.0));
         Ok(self.identifiers.end_row()?)
@@ -219,6 +219,17 @@ impl<'a> BulkFile<'a> {
         }
     }
 
+    /// Keys and identifiers of the rows at these places, which come in order: as [`HashRows::first`](crate::HashRows::first) tells them.
+    pub async fn names_at(&self, rows: &[u64]) -> Result<Vec<(RecordKey, IdentifierSet)>> {
+        let names = |batch: &RecordBatch| {
+            let keys: &StringArray = required(batch, KEY)?;
+            let identifiers = Identifiers::of(batch, &[])?;
+            let all = |row| identifiers.row(row, keys.value(row)).map(|(identifier, _)| identifier).collect();
+            Ok((0..batch.num_rows()).map(|row| (RecordKey::new(keys.value(row)), all(row))).collect())
+        };
+        self.table.names_at(rows, names).await
+    }
+
     /// Every record. Takes all of it into memory: for small lists and tests.
     pub async fn all(&self) -> Result<BTreeMap<KeyHash, BulkRow>> {
         self.collect(Part::default()).await
@@ -286,7 +297,7 @@ fn decode(batch: &RecordBatch) -> Result<Vec<(KeyHash, BulkRow)>, Malformation> 
         let state = RecordState {
             key: RecordKey::new(keys.value(row)),
             attr_hash: attr_hash.ok_or(Malformation::Value { column: ATTR_HASH })?,
-            identifiers: identifiers.row(row).map(|(identifier, _)| identifier).collect(),
+            identifiers: identifiers.row(row, keys.value(row)).map(|(identifier, _)| identifier).collect(),
         };
         let updated_at = updated_at.is_valid(row).then(|| Millis(updated_at.value(row)));
         rows.push((key_hash, BulkRow { state, updated_at }));

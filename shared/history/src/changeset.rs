@@ -89,7 +89,7 @@ impl Columns {
         self.key.append_value(row.key.as_str());
         for identifier in &row.identifiers {
             self.bytes += identifier.value.len();
-            self.identifiers.push(&identifier.field, &identifier.value, &[]);
+            self.identifiers.push(Some(row.key.as_str()), &identifier.field, &identifier.value, &[]);
         }
         self.identifiers.end_row()?;
         self.remote_id.append_option(row.remote_id.as_deref());
@@ -104,7 +104,7 @@ impl Columns {
         self.operation.append_value(TRANSFER);
         self.attr_hash.append_null();
         self.key.append_null();
-        self.identifiers.push(&transfer.identifier.field, &transfer.identifier.value, &[]);
+        self.identifiers.push(None, &transfer.identifier.field, &transfer.identifier.value, &[]);
         self.identifiers.end_row()?;
         self.remote_id.append_null();
         self.fields.append_null();
@@ -294,7 +294,8 @@ fn decode(batch: &RecordBatch, into: &mut Changeset) -> Result<(), Malformation>
     let fields: Option<&StringArray> = batch.column_by_name(FIELDS).map(|_| column(batch, FIELDS)).transpose()?;
     let owners: &FixedSizeBinaryArray = column(batch, OWNER)?;
     for (row, (key_hash, attr_hash)) in key_hashes(batch)?.into_iter().zip(attr_hashes(batch)?).enumerate() {
-        let mut identifiers = identifiers.row(row).map(|(identifier, _)| identifier);
+        let key = if keys.is_valid(row) { keys.value(row) } else { "" };
+        let mut identifiers = identifiers.row(row, key).map(|(identifier, _)| identifier);
         let operation = match operations.value(row) {
             "add" => Operation::Add,
             "update" => Operation::Update,

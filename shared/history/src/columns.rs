@@ -52,7 +52,8 @@ impl HashColumn {
     }
 }
 
-/// Collects one list of identifiers per row; each identifier may carry flags.
+/// Collects one list of identifiers per row; each identifier may carry flags. A value that is the key of its row is null: of most
+/// lists that is the only one, and it would be as long as all the rest of the row.
 pub(crate) struct IdentifierColumn {
     ends: Vec<i32>,
     field: StringBuilder,
@@ -71,7 +72,7 @@ fn element(flags: &[&'static str]) -> Arc<Field> {
 }
 
 fn element_fields(flags: &[&'static str]) -> Fields {
-    let texts = ["field", "value"].map(|name| Field::new(name, DataType::Utf8, false));
+    let texts = [("field", false), ("value", true)].map(|(name, nullable)| Field::new(name, DataType::Utf8, nullable));
     texts.into_iter().chain(flags.iter().map(|name| Field::new(*name, DataType::Boolean, false))).collect()
 }
 
@@ -86,10 +87,10 @@ impl IdentifierColumn {
         }
     }
 
-    /// Adds an identifier to the row that [`Self::end_row`] will close.
-    pub(crate) fn push(&mut self, field: &str, value: &str, flags: &[bool]) {
+    /// Adds an identifier to the row that [`Self::end_row`] will close, which has this key.
+    pub(crate) fn push(&mut self, key: Option<&str>, field: &str, value: &str, flags: &[bool]) {
         self.field.append_value(field);
-        self.value.append_value(value);
+        self.value.append_option((key != Some(value)).then_some(value));
         for (column, flag) in self.flags.iter_mut().zip(flags) {
             column.append_value(*flag);
         }
@@ -165,7 +166,7 @@ impl<'b> Identifiers<'b> {
         let values: &StructArray = list.values().as_any().downcast_ref().ok_or_else(wrong)?;
         let text = |name: &str| {
             let array = values.column_by_name(name).and_then(|a| a.as_any().downcast_ref::<StringArray>());
-            array.filter(|a| a.null_count() == 0).ok_or_else(wrong)
+            array.ok_or_else(wrong)
         };
         let flag = |name: &&'static str| {
             let array = values.column_by_name(name).and_then(|a| a.as_any().downcast_ref::<BooleanArray>());
@@ -173,17 +174,18 @@ impl<'b> Identifiers<'b> {
         };
         Ok(Self {
             ends: list.offsets(),
-            field: text("field")?,
+            field: text("field").and_then(|field| if field.null_count() == 0 { Ok(field) } else { Err(wrong()) })?,
             value: text("value")?,
             flags: flags.iter().map(flag).collect::<Result<_, _>>()?,
         })
     }
 
-    /// The identifiers of one row, each with its flags in the order they were asked for.
-    pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (Identifier, Vec<bool>)> + '_ {
+    /// The identifiers of one row, which has this key, each with its flags in the order they were asked for.
+    pub(crate) fn row<'s>(&'s self, row: usize, key: &'s str) -> impl Iterator<Item = (Identifier, Vec<bool>)> + 's {
         let bound = |at: usize| self.ends.get(at).and_then(|end| usize::try_from(*end).ok()).unwrap_or(0);
-        (bound(row)..bound(row + 1)).map(|at| {
-            let identifier = Identifier::new(self.field.value(at), self.value.value(at));
+        (bound(row)..bound(row + 1)).map(move |at| {
+            let value = if self.value.is_valid(at) { self.value.value(at) } else { key };
+            let identifier = Identifier::new(self.field.value(at), value);
             (identifier, self.flags.iter().map(|flag| flag.value(at)).collect())
         })
     }

@@ -1,13 +1,15 @@
 //! Finding the rows of a few keys in a file that is sorted by key hash.
 
+use core::ops::Range;
 use std::collections::BTreeSet;
 
-use driftless_model::KeyHash;
+use arrow::array::RecordBatch;
+use driftless_model::{IdentifierSet, KeyHash, RecordKey};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
-use crate::columns::{KEY_HASH, key_hashes};
+use crate::columns::{IDENTIFIERS, KEY, KEY_HASH, key_hashes};
 use crate::table::{Part, Table};
 use crate::{Malformation, Result};
 
@@ -57,6 +59,49 @@ impl Table<'_> {
             }
         }
         Ok(selection.finish().map(|s| Part { groups: Some(groups), selection: Some(s), ..Part::default() }))
+    }
+
+    /// Rows by their places in the file, which come in order: what is read then is only the pages that hold them. `None`: there
+    /// are none.
+    pub(crate) fn at(&self, rows: impl Iterator<Item = u64>) -> Option<Part<'static>> {
+        let (mut groups, mut ranges) = (Vec::new(), Vec::<Range<usize>>::new());
+        let (mut first, mut before) = (0, 0);
+        let mut rows = rows.peekable();
+        for (number, count) in self.group_rows().into_iter().enumerate() {
+            let mut any = false;
+            while let Some(row) = rows.next_if(|row| *row < first + count) {
+                any = true;
+                // Counted over the row groups that are read.
+                let Ok(place) = usize::try_from(row.saturating_sub(first) + before) else { continue };
+                match ranges.last_mut() {
+                    Some(run) if run.end == place => run.end += 1,
+                    _ => ranges.push(place..place + 1),
+                }
+            }
+            if any {
+                groups.push(number);
+                before += count;
+            }
+            first += count;
+        }
+        let total = usize::try_from(before).unwrap_or(usize::MAX);
+        let selection = Some(RowSelection::from_consecutive_ranges(ranges.into_iter(), total));
+        (!groups.is_empty()).then(|| Part { groups: Some(groups), selection, ..Part::default() })
+    }
+
+    /// Keys and identifiers of the rows at these places, of a file that has both columns.
+    pub(crate) async fn names_at(
+        &self,
+        rows: &[u64],
+        decode: impl Fn(&RecordBatch) -> Result<Vec<(RecordKey, IdentifierSet)>, Malformation>,
+    ) -> Result<Vec<(RecordKey, IdentifierSet)>> {
+        let Some(part) = self.at(rows.iter().copied()) else { return Ok(Vec::new()) };
+        let mut scan = self.scan(Part { columns: Some(&[KEY, IDENTIFIERS]), ..part })?;
+        let mut names = Vec::with_capacity(rows.len());
+        while let Some(batch) = scan.next().await? {
+            names.extend(decode(&batch).map_err(|e| self.malformed(e))?);
+        }
+        Ok(names)
     }
 
     /// The row groups whose bounds, lowest and highest key hash, admit a wanted key.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use driftless_model::{AckRow, IdentifierSet, KeyHash, RecordKey};
 use driftless_objects::Objects;
 
-use crate::ack_columns::{AckColumns, NAMES, decode, decode_names, schema};
+use crate::ack_columns::{AckColumns, NAMES, acknowledged_names, decode, decode_names, schema};
 use crate::hashes::Hashes;
 use crate::header::Header;
 use crate::table::{Part, Scan, Table};
@@ -124,6 +124,11 @@ impl<'a> HistoryFile<'a> {
             names.extend(rows.into_iter().map(|(key_hash, key, identifiers)| (key_hash, (key, identifiers))));
         }
         Ok(names)
+    }
+
+    /// Keys and acknowledged identifiers of the rows at these places, which come in order: as [`HashRows::first`](crate::HashRows::first) tells them.
+    pub async fn names_at(&self, rows: &[u64]) -> Result<Vec<(RecordKey, IdentifierSet)>> {
+        self.table.names_at(rows, acknowledged_names).await
     }
 
     /// One row, for `explain`.

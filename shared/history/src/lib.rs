@@ -1,6 +1,6 @@
 //! The objects of ours that hold records: history, delta, residue, hold, changeset and members files.
 //!
-//! All are Parquet with zstd, written once and never changed; the head or a run item names them. This crate turns values
+//! All are Parquet, written once and never changed; the head or a run item names them. This crate turns values
 //! into bytes and objects into values, and folds a history with what runs have delivered since.
 //!
 //! | file | holds | named by |
@@ -48,7 +48,7 @@ pub use changeset::{ChangesetParts, encode_changeset, find_rows, read_changeset,
 pub use delta::{Delta, encode_delta, read_delta};
 pub use error::{Error, Malformation, Result};
 pub use fold::{Against, Fold, Folded, fold};
-pub use hashes::Hashes;
+pub use hashes::{HashRows, Hashes};
 pub use header::{FileKind, FileMeta};
 pub use history::{HistoryFile, Rows, encode_history};
 pub use hold::{encode_holds, read_holds};

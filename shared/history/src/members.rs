@@ -33,7 +33,7 @@ fn batch(members: &[Member]) -> core::result::Result<RecordBatch, ParquetError> 
     let (mut identifiers, mut remote_id) = (IdentifierColumn::new(&[]), StringBuilder::new());
     for member in members {
         for identifier in &member.identifiers {
-            identifiers.push(&identifier.field, &identifier.value, &[]);
+            identifiers.push(None, &identifier.field, &identifier.value, &[]);
         }
         identifiers.end_row()?;
         remote_id.append_option(member.remote_id.as_deref());
@@ -50,7 +50,7 @@ pub async fn read_members(objects: &dyn Objects, key: &str) -> Result<Vec<Member
         let identifiers = Identifiers::of(&batch, &[]).map_err(|e| table.malformed(e))?;
         let remote_id: &StringArray = column(&batch, REMOTE_ID).map_err(|e| table.malformed(e))?;
         members.extend((0..batch.num_rows()).map(|row| Member {
-            identifiers: identifiers.row(row).map(|(identifier, _)| identifier).collect(),
+            identifiers: identifiers.row(row, "").map(|(identifier, _)| identifier).collect(),
             remote_id: text_at(remote_id, row),
         }));
     }

@@ -47,7 +47,7 @@ impl Columns {
         self.attr_hash.append_option(state.map(|s| s.attr_hash.0));
         self.key.append_value(key.as_str());
         for identifier in state.iter().flat_map(|s| &s.identifiers) {
-            self.identifiers.push(&identifier.field, &identifier.value, &[]);
+            self.identifiers.push(Some(key.as_str()), &identifier.field, &identifier.value, &[]);
         }
         Ok(self.identifiers.end_row()?)
     }
@@ -129,7 +129,7 @@ fn decode(batch: &RecordBatch, residue: &mut Residue) -> Result<(), Malformation
         let state = attr_hash.map(|attr_hash| RecordState {
             key: key.clone(),
             attr_hash,
-            identifiers: identifiers.row(row).map(|(identifier, _)| identifier).collect(),
+            identifiers: identifiers.row(row, key.as_str()).map(|(identifier, _)| identifier).collect(),
         });
         residue.insert(key_hash, (key, state));
     }

@@ -9,9 +9,18 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
-use crate::columns::{ATTR_HASH, KEY_HASH};
+use crate::columns::{ATTR_HASH, IDENTIFIERS, KEY, KEY_HASH};
 use crate::header::Header;
 use crate::{Error, FileKind, Result};
+
+/// The columns of keys and identifiers.
+const NAMES: [&[&str]; 5] = [
+    &[KEY],
+    &[IDENTIFIERS, "list", "element", "field"],
+    &[IDENTIFIERS, "list", "element", "value"],
+    &[IDENTIFIERS, "list", "element", "held"],
+    &[IDENTIFIERS, "list", "element", "acknowledged"],
+];
 
 /// Rows that are turned into one Arrow batch at a time.
 pub(crate) const BATCH_ROWS: usize = 4_096;
@@ -84,6 +93,12 @@ fn arrow_writer(header: &Header, schema: SchemaRef, cut: Cut) -> Result<ArrowWri
     for hash in [KEY_HASH, ATTR_HASH] {
         // Random bits: compressing them costs time and saves nothing.
         properties = properties.set_column_compression(ColumnPath::from(hash), Compression::UNCOMPRESSED);
+    }
+    for path in NAMES {
+        // Ingest reads the names of who left out of nearly every page, and unpacks the pages for it: several times as fast, at half as
+        // many bytes again.
+        let path = ColumnPath::new(path.iter().map(|&s| s.to_owned()).collect());
+        properties = properties.set_column_compression(path, Compression::SNAPPY);
     }
     for repetitive in [&["operation"][..], &["identifiers", "list", "element", "field"]] {
         let path = ColumnPath::new(repetitive.iter().map(|&s| s.to_owned()).collect());

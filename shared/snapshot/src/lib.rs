@@ -4,14 +4,15 @@
 //! it belong into a list and what they hold. Three passes answer what the rest of the product asks:
 //!
 //! * [`digest`] reads the snapshot once for all syncs of the dataset and gives each its records as pairs of hashes, sorted
-//!   by key hash, to be merged with D; [`states`] reads again those rows of it that changed, for the log.
+//!   by key hash, to be merged with D; [`states`] reads again those rows of it that changed, for the log. [`digest_against`] is told
+//!   what D holds, and keeps only the records that are not as D has them, and their states.
 //! * [`records`] reads the records that a changeset needs, as they are sent.
 //!
 //! How a pass works: the row groups of all files are dealt to lanes ([`driftless_model::Lanes`]). A lane fetches its row groups
 //! by ranges ahead of the decoder, decodes the columns that some view needs, evaluates the selection, and turns each mapped
 //! column into sums of hashes in one typed loop. What remains of a row is its key hash, its attribute hash and its position:
 //! 28 bytes, put into one of many parts by the first bits of the key hash. The parts are then sorted one by one, in lanes
-//! again. Row groups of which statistics tell that a selection takes nothing are not read.
+//! again. Of a row that D has just so, one bit remains. Row groups of which statistics tell that a selection takes nothing are not read.
 //!
 //! What holds here:
 //!
@@ -46,8 +47,9 @@ pub use error::{Cause, Failure, Position, ReadError, SnapshotError, Use, ViewErr
 pub use keyed::HashKey;
 pub use limits::Limits;
 pub use pass::{
-    Digest, DigestRange, Digested, Digests, Invalid, PackedState, PackedStates, Record, Report, Source, View, digest,
-    each_record, packed_states, records, schema, states, verify,
+    Digest, DigestRange, Digested, Digests, Invalid, Known, KnownRange, KnownSpan, Outcome, PackedState, PackedStates,
+    Record, Report, Sifted, Source, Unchanged, View, Walk, can_sift, digest, digest_against, each_record,
+    packed_states, records, schema, states, verify,
 };
 pub use spec::ViewSpec;
 pub use view::{check_view, selected_schema};

@@ -2,7 +2,7 @@ use core::iter::Peekable;
 use std::collections::btree_map;
 
 use driftless_changeset::States;
-use driftless_history::Hashes;
+use driftless_history::{HashRows, Hashes};
 use driftless_model::{AttrHash, KeyHash, RecordKey, RecordState};
 
 use crate::{Base, Error, Result};
@@ -13,6 +13,43 @@ pub struct D<'s> {
     hashes: Option<Hashes<'s>>,
     touched: Peekable<btree_map::Range<'s, KeyHash, (RecordKey, Option<RecordState>)>>,
     undefined: usize,
+}
+
+/// Some records of D that follow each other.
+pub enum Records {
+    /// As the base has them.
+    Base(HashRows),
+    /// Some of them as the residue or the log has them: with their places in the base, where it is the base that says what they are.
+    Laid(Vec<(KeyHash, AttrHash, Option<u64>)>),
+}
+
+impl Records {
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Base(rows) => rows.len(),
+            Self::Laid(records) => records.len(),
+        }
+    }
+
+    /// True if there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `each` with every record, and with its place in the base if that says what it is.
+    #[inline]
+    pub fn for_each(&self, mut each: impl FnMut(KeyHash, AttrHash, Option<u64>)) {
+        match self {
+            Self::Base(rows) => {
+                let records = rows.certain().into_iter().flatten();
+                records.zip(rows.first()..).for_each(|((key, hash), place)| each(key, hash, Some(place)));
+            }
+            Self::Laid(records) => records.iter().for_each(|(key, hash, place)| each(*key, *hash, *place)),
+        }
+    }
 }
 
 impl<'s> D<'s> {
@@ -26,10 +63,10 @@ impl<'s> D<'s> {
     ///
     /// # Errors
     /// [`Error::Undefined`], at the end, if an uncertain row has no state: an uncertain record always has an entry (DL-3).
-    pub async fn next(&mut self) -> Result<Option<Vec<(KeyHash, AttrHash)>>> {
+    pub async fn next(&mut self) -> Result<Option<Records>> {
         if let Some(hashes) = &mut self.hashes {
-            if let Some(rows) = hashes.next().await? {
-                return Ok(Some(self.lay_over(&rows)));
+            if let Some(rows) = hashes.next_rows().await? {
+                return Ok(Some(self.lay_over(rows)));
             }
             self.hashes = None;
         }
@@ -37,27 +74,34 @@ impl<'s> D<'s> {
             return Err(Error::Undefined { count: self.undefined });
         }
         let rest: Vec<_> = self.touched.by_ref().filter_map(digest).collect();
-        Ok((!rest.is_empty()).then_some(rest))
+        Ok((!rest.is_empty()).then_some(Records::Laid(rest)))
     }
 
-    fn lay_over(&mut self, rows: &[(KeyHash, Option<AttrHash>)]) -> Vec<(KeyHash, AttrHash)> {
+    fn lay_over(&mut self, rows: HashRows) -> Records {
+        let last = rows.last();
+        let is_touched = self.touched.peek().is_some_and(|(touched, _)| Some(**touched) <= last);
+        if !is_touched && rows.certain().is_some() {
+            return Records::Base(rows);
+        }
         let mut out = Vec::with_capacity(rows.len());
-        for (key, hash) in rows {
-            while let Some(entry) = self.touched.next_if(|(touched, _)| *touched < key) {
+        for ((key, hash), place) in rows.iter().zip(rows.first()..) {
+            while let Some(entry) = self.touched.next_if(|(touched, _)| **touched < key) {
                 out.extend(digest(entry));
             }
-            if let Some(entry) = self.touched.next_if(|(touched, _)| *touched == key) {
+            if let Some(entry) = self.touched.next_if(|(touched, _)| **touched == key) {
                 out.extend(digest(entry));
             } else if let Some(hash) = hash {
-                out.push((*key, *hash));
+                out.push((key, hash, Some(place)));
             } else {
                 self.undefined += 1;
             }
         }
-        out
+        Records::Laid(out)
     }
 }
 
-fn digest((key, (_, state)): (&KeyHash, &(RecordKey, Option<RecordState>))) -> Option<(KeyHash, AttrHash)> {
-    state.as_ref().map(|state| (*key, state.attr_hash))
+fn digest(
+    (key, (_, state)): (&KeyHash, &(RecordKey, Option<RecordState>)),
+) -> Option<(KeyHash, AttrHash, Option<u64>)> {
+    state.as_ref().map(|state| (*key, state.attr_hash, None))
 }

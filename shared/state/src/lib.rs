@@ -24,7 +24,7 @@ pub mod room;
 mod state;
 
 pub use base::Base;
-pub use digests::D;
+pub use digests::{D, Records};
 pub use error::{Error, Result};
 pub use part::{Cut, Part, Rest, Sent};
 pub use state::{SyncState, Touched};

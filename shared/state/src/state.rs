@@ -89,7 +89,7 @@ impl<'a> SyncState<'a> {
         let mut d = D::new(base.as_ref(), states, KeyHash(0), KeyHash(u128::MAX));
         let mut all = Vec::new();
         while let Some(more) = d.next().await? {
-            all.extend(more);
+            more.for_each(|key, hash, _| all.push((key, hash)));
         }
         Ok(all)
     }

@@ -187,7 +187,7 @@ impl Connector for Scripted {
             // Whom we have sent it shows in a case of its own.
             let by_hand = state.by_hand.get(&self.sync).cloned().unwrap_or_default();
             let member = |i: &&Identifier| {
-                let value = if by_hand.contains(*i) { i.value.clone() } else { i.value.to_uppercase() };
+                let value = if by_hand.contains(i) { i.value.clone() } else { i.value.to_uppercase() };
                 let identifier = Identifier::new(i.field.clone(), value);
                 Member { identifiers: [identifier].into(), remote_id: None }
             };

@@ -4,6 +4,7 @@
 //! of every size before something is allocated for it, checksums, and decompression that stops at the declared size. No
 //! task is spawned and no timer is used: reads make progress while the caller polls.
 
+mod buffers;
 mod chunk;
 mod delta;
 mod fetch;

@@ -8,6 +8,7 @@ use parquet::basic::{Compression, Encoding, Type as Physical};
 use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use parquet::errors::ParquetError;
 
+use super::buffers::Buffers;
 use super::delta;
 use super::header::{PageHeader, PageKind};
 use crate::Cause;
@@ -112,6 +113,7 @@ pub(crate) struct Pages {
     queue: Queue,
     leaf: Leaf,
     held: Held,
+    buffers: Buffers,
     dictionary_bytes: u64,
     page_bytes: u64,
     /// Made for the first page, used for all.
@@ -121,8 +123,8 @@ pub(crate) struct Pages {
 type Zstd = zstd::bulk::Decompressor<'static>;
 
 impl Pages {
-    pub(crate) fn new(queue: Queue, leaf: Leaf, held: Held) -> Self {
-        Self { queue, leaf, held, dictionary_bytes: 0, page_bytes: 0, zstd: None }
+    pub(crate) fn new(queue: Queue, leaf: Leaf, held: Held, buffers: Buffers) -> Self {
+        Self { queue, leaf, held, buffers, dictionary_bytes: 0, page_bytes: 0, zstd: None }
     }
 
     fn open(&mut self, page: RawPage) -> Result<Page, Cause> {
@@ -148,7 +150,9 @@ impl Pages {
             _ => (0, true),
         };
         let buf = if packed && self.leaf.codec != Compression::UNCOMPRESSED {
-            decompress(self.leaf.codec, &bytes, plain, to_usize(header.uncompressed), &mut self.zstd)?
+            let mut out = self.buffers.take(to_usize(header.uncompressed));
+            decompress(self.leaf.codec, &bytes, plain, &mut out, &mut self.zstd)?;
+            self.buffers.lend(out)
         } else {
             bytes
         };
@@ -288,64 +292,50 @@ fn to_usize(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
-/// Decompresses a page whose first `plain` bytes are not compressed. Never makes more than `size` bytes.
+/// Decompresses a page whose first `plain` bytes are not compressed. Never makes more bytes than `out` has; all of them must be
+/// made.
 fn decompress(
     codec: Compression,
     input: &[u8],
     plain: usize,
-    size: usize,
+    out: &mut Vec<u8>,
     context: &mut Option<Zstd>,
-) -> Result<Bytes, Cause> {
+) -> Result<(), Cause> {
     let failed = |e: &dyn core::fmt::Display| Cause::Decompress(e.to_string());
-    let (levels, packed) =
-        input.split_at_checked(plain).ok_or(Cause::PageHeader("the levels are longer than the page"))?;
-    let expected = size - plain;
-    let mut out = if matches!(codec, Compression::SNAPPY | Compression::LZ4_RAW | Compression::LZ4) {
-        // Zeroed by the allocator: memory that is not written to is not used.
-        let mut out = vec![0; size];
-        out[..plain].copy_from_slice(levels);
-        out
-    } else {
-        let mut out = Vec::with_capacity(size);
-        out.extend_from_slice(levels);
-        out
-    };
+    let too_short = Cause::PageHeader("the levels are longer than the page");
+    let Some((levels, packed)) = input.split_at_checked(plain) else { return Err(too_short) };
+    let expected = out.len() - plain;
+    let (begin, rest) = out.split_at_mut(plain);
+    begin.copy_from_slice(levels);
     // A page without values that are not null has nothing to decompress.
     if expected == 0 {
-        return Ok(out.into());
+        return Ok(());
     }
     let found = match codec {
-        Compression::SNAPPY => {
-            snap::raw::Decoder::new().decompress(packed, &mut out[plain..]).map_err(|e| failed(&e))?
-        }
-        Compression::LZ4_RAW => lz4_flex::block::decompress_into(packed, &mut out[plain..]).map_err(|e| failed(&e))?,
-        Compression::LZ4 => hadoop_lz4(packed, &mut out[plain..])?,
+        Compression::SNAPPY => snap::raw::Decoder::new().decompress(packed, rest).map_err(|e| failed(&e))?,
+        Compression::LZ4_RAW => lz4_flex::block::decompress_into(packed, rest).map_err(|e| failed(&e))?,
+        Compression::LZ4 => hadoop_lz4(packed, rest)?,
         Compression::ZSTD(_) => {
             let context = match context {
                 Some(context) => context,
                 None => context.insert(Zstd::new().map_err(|e| failed(&e))?),
             };
-            let all = context.decompress(packed, expected).map_err(|e| failed(&e))?;
-            let n = all.len();
-            if plain == 0 {
-                out = all;
-            } else {
-                out.extend_from_slice(&all);
-            }
-            n
+            context.decompress_to_buffer(packed, rest).map_err(|e| failed(&e))?
         }
         Compression::GZIP(_) => {
-            at_most(flate2::read::MultiGzDecoder::new(packed), expected, &mut out).map_err(|e| failed(&e))?
+            out.truncate(plain);
+            at_most(flate2::read::MultiGzDecoder::new(packed), expected, out).map_err(|e| failed(&e))?
         }
         Compression::BROTLI(_) => {
-            at_most(brotli::Decompressor::new(packed, 1 << 14), expected, &mut out).map_err(|e| failed(&e))?
+            out.truncate(plain);
+            at_most(brotli::Decompressor::new(packed, 1 << 14), expected, out).map_err(|e| failed(&e))?
         }
         other => return Err(Cause::Unsupported(format!("the codec {other}"))),
     };
     if found != expected {
         return Err(Cause::Decompress("the page is not as long as its header says".to_owned()));
     }
-    Ok(out.into())
+    Ok(())
 }
 
 /// Appends what `from` has, and stops one byte beyond what is expected.

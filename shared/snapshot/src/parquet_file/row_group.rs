@@ -8,6 +8,7 @@ use parquet::column::page::PageIterator;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
+use super::buffers::Buffers;
 use super::chunk::Chunk;
 use super::file::ParquetFile;
 use super::page::{Held, OneChunk, Pages};
@@ -40,6 +41,7 @@ struct Source<'a> {
     rows: usize,
     chunks: &'a [Chunk],
     held: &'a Held,
+    buffers: &'a Buffers,
 }
 
 impl RowGroups for Source<'_> {
@@ -49,7 +51,7 @@ impl RowGroups for Source<'_> {
 
     fn column_chunks(&self, i: usize) -> parquet::errors::Result<Box<dyn PageIterator>> {
         let chunk = self.chunks.get(i).ok_or_else(|| ParquetError::IndexOutOfBound(i, self.chunks.len()))?;
-        let pages = Pages::new(chunk.queue.clone(), chunk.leaf.clone(), self.held.clone());
+        let pages = Pages::new(chunk.queue.clone(), chunk.leaf.clone(), self.held.clone(), self.buffers.clone());
         Ok(Box::new(OneChunk(Some(pages))))
     }
 
@@ -71,6 +73,7 @@ impl RowGroup {
         wanted: Option<&[u32]>,
         columns: &SchemaRef,
         limits: &Limits,
+        buffers: &Buffers,
     ) -> Result<Self, SnapshotError> {
         let metadata = &file.metadata;
         let group = metadata.row_group(index);
@@ -105,6 +108,7 @@ impl RowGroup {
                 rows: usize::try_from(rows).unwrap_or(usize::MAX),
                 chunks: &chunks[span.clone()],
                 held: &held,
+                buffers,
             };
             let size = usize::try_from(batch_rows).unwrap_or(1);
             let decoder = catch_unwind(AssertUnwindSafe(|| {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 
+use super::buffers::Buffers;
 use super::fetch::{Request, coalesce};
 use super::file::ParquetFile;
 use super::row_group::{RowGroup, refused};
@@ -47,6 +48,7 @@ pub(crate) struct Scan<'f, 'a> {
     schema: SchemaRef,
     limits: &'f Limits,
     window: u64,
+    buffers: Buffers,
     /// The row group that is being decoded, then those that are read ahead.
     open: VecDeque<RowGroup>,
     /// The row groups that are not open yet.
@@ -73,6 +75,7 @@ impl<'f, 'a> Scan<'f, 'a> {
             schema: SchemaRef::new(Schema::new(fields)),
             limits,
             window,
+            buffers: Buffers::default(),
             open: VecDeque::new(),
             next: groups.into_iter(),
             under_way: FuturesUnordered::new(),
@@ -124,7 +127,7 @@ impl<'f, 'a> Scan<'f, 'a> {
         while let Some(Group { index, rows }) = self.next.as_slice().first() {
             let any = rows.as_ref().is_none_or(|rows| !rows.is_empty());
             let opened = if any && groups.get(*index).is_some_and(|group| group.num_rows() > 0) {
-                Some(RowGroup::open(self.file, *index, rows.as_deref(), &self.schema, self.limits)?)
+                Some(RowGroup::open(self.file, *index, rows.as_deref(), &self.schema, self.limits, &self.buffers)?)
             } else {
                 None
             };

@@ -1,16 +1,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::{Schema, SchemaRef};
-use driftless_config::Selection;
 use driftless_model::{InvalidReason, KeyHash, Lanes, Task, in_lanes};
 
-use super::entries::{Digests, Entries, Winner};
+use super::entries::{Digests, Entries};
 use super::files::{First, Place, Source, Stretch, Survey, located, scan, unreadable};
-use super::prefer::{Contest, decide};
+use super::kept::Kept;
+use super::known::{Known, Unchanged};
+use super::merged::Merged;
+use super::packed::PackedStates;
 use super::report::{Refused, Report};
 use super::rows::{Row, RowReader};
+use super::sift::{Against, Sift};
 use crate::parquet_file::{Batch, Group, ParquetFile, Statistics};
 use crate::sql::Evaluated;
 use crate::view::{Bound, plan};
@@ -34,6 +36,68 @@ pub struct Digested {
     pub report: Report,
 }
 
+/// What one sync's selection of a snapshot is, beside a list that is known.
+#[derive(Debug)]
+pub struct Sifted {
+    /// The records that have a row which is not as the list has it, in key-hash order, each key once. The list may have another row
+    /// of theirs: then the one with the smaller attribute hash counts.
+    pub rows: Digests,
+    /// Their states, in key-hash order; of a key with several rows that differ, several.
+    pub states: PackedStates,
+    /// The records of the list that have a row which is as the list has it.
+    pub unchanged: Unchanged,
+    /// What was found on the way. A key that is in `rows` and in `unchanged` is one more duplicate than it says.
+    pub report: Report,
+}
+
+/// What [`digest_against`] answers.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All records.
+    Whole(Digested),
+    /// Only those that are not as the list has them.
+    Sifted(Sifted),
+}
+
+impl Outcome {
+    /// What was found on the way.
+    #[must_use]
+    pub const fn report(&self) -> &Report {
+        match self {
+            Self::Whole(Digested { report, .. }) | Self::Sifted(Sifted { report, .. }) => report,
+        }
+    }
+}
+
+/// Reads a snapshot once for several syncs of its dataset, for the records that are not as the sync's list has them.
+///
+/// As [`digest`], but of a row that the list has just so, one bit remains: nothing is sorted, and its record needs not to be merged
+/// with the list. Of the other rows, keys and identifiers are kept from the same reading. The answer is
+/// [`Outcome::Whole`] where no list is given, where single rows do not decide (see [`can_sift`](super::can_sift)), and where more
+/// rows differ than the list allows: then what was sifted is dropped, and the snapshot is read again for those syncs.
+///
+/// # Errors
+/// As [`digest`].
+pub async fn digest_against(
+    source: Source<'_>,
+    views: &[(View<'_>, Option<&Known>)],
+    key: &HashKey,
+    lanes: &dyn Lanes,
+) -> Result<Vec<Result<Outcome, ViewError>>, SnapshotError> {
+    let against: Vec<_> =
+        views.iter().map(|(view, known)| known.and_then(|known| Against::new(view.spec, known))).collect();
+    let demands: Vec<_> = views.iter().zip(&against).map(|((view, _), against)| (*view, against.as_ref())).collect();
+    let mut outcomes = pass(source, &demands, key, lanes).await?;
+    let over: Vec<usize> = (0..views.len()).filter(|n| against[*n].as_ref().is_some_and(Against::is_over)).collect();
+    if !over.is_empty() {
+        let again: Vec<_> = over.iter().map(|n| (views[*n].0, None)).collect();
+        for (n, outcome) in over.into_iter().zip(pass(source, &again, key, lanes).await?) {
+            outcomes[n] = outcome;
+        }
+    }
+    Ok(outcomes)
+}
+
 /// Reads a snapshot once for several syncs of its dataset.
 ///
 /// The row groups are dealt to `lanes`, each of which decodes and hashes its own. The result depends on the values only: not
@@ -51,27 +115,44 @@ pub async fn digest(
     key: &HashKey,
     lanes: &dyn Lanes,
 ) -> Result<Vec<Result<Digested, ViewError>>, SnapshotError> {
+    let demands: Vec<_> = views.iter().map(|view| (*view, None)).collect();
+    let outcomes = pass(source, &demands, key, lanes).await?.into_iter();
+    let whole = |outcome| match outcome {
+        Outcome::Whole(digested) => digested,
+        Outcome::Sifted(Sifted { rows, report, .. }) => Digested { rows, report },
+    };
+    Ok(outcomes.map(|outcome| outcome.map(whole)).collect())
+}
+
+async fn pass(
+    source: Source<'_>,
+    views: &[(View<'_>, Option<&Against<'_>>)],
+    key: &HashKey,
+    lanes: &dyn Lanes,
+) -> Result<Vec<Result<Outcome, ViewError>>, SnapshotError> {
     let survey = Survey::of(source).await?;
-    let kept = Kept::new(source.limits, views);
+    let kept = Kept::new(source.limits, views.iter().map(|(view, _)| view.spec));
     kept.check(survey.rows())?;
     let shares = survey.deal(lanes.count());
     let limits = survey.lane_limits(shares.len());
     let errors = Errors::new(views.len());
     let tasks = shares.iter().map(|share| {
-        let passes = views.iter().map(|view| Pass::new(*view, key, survey.rows())).collect();
+        let passes = views.iter().map(|(view, against)| Pass::new(*view, *against, key, survey.rows())).collect();
         let lane = Lane { survey: &survey, limits: &limits, errors: &errors, kept: &kept, passes };
         let task: Task<'_, _> = Box::pin(lane.run(share));
         task
     });
     let tasks = tasks.collect();
     let done = in_lanes(lanes, tasks).await;
-    let mut passes: Vec<Merged<'_>> = views.iter().map(|view| Merged::new(*view)).collect();
+    let mut passes: Vec<Merged<'_>> = views.iter().map(|(view, _)| Merged::new(*view)).collect();
     let mut refused: Option<(Place, SnapshotError)> = None;
     for (lane, error) in done {
         passes.iter_mut().zip(lane).for_each(|(merged, pass)| merged.absorb(pass));
         refused = refused.into_iter().chain(error).min_by_key(|(place, _)| *place);
     }
-    if let Some((place, error)) = refused {
+    // What is over is read again, and then the first error is met.
+    let all_over = views.iter().all(|(_, against)| against.is_some_and(Against::is_over));
+    if let Some((place, error)) = refused.filter(|_| !all_over) {
         // Where every view has failed before, nobody would have read so far.
         let last = passes.iter().map(|p| p.failed.as_ref().map_or(Place::NOWHERE, |(at, _)| *at)).max();
         if last.is_none_or(|last| place <= last) {
@@ -82,48 +163,11 @@ pub async fn digest(
     for pass in passes {
         digested.push(pass.finish(&survey, key, lanes).await?);
     }
-    for pass in digested.iter_mut().flatten() {
-        pass.report.bytes_read = survey.fetched();
+    for outcome in digested.iter_mut().flatten() {
+        let (Outcome::Whole(Digested { report, .. }) | Outcome::Sifted(Sifted { report, .. })) = outcome;
+        report.bytes_read = survey.fetched();
     }
     Ok(digested)
-}
-
-/// What all lanes keep of the rows that are selected, counted against the limit.
-struct Kept {
-    /// Bytes of a row of each view, and whether it selects every row.
-    views: Vec<(u64, bool)>,
-    bytes: AtomicU64,
-    rows: AtomicU64,
-    limit: u64,
-}
-
-impl Kept {
-    fn new(limits: &Limits, views: &[View<'_>]) -> Self {
-        let views = views.iter().map(|view| {
-            let all = matches!(view.spec.selection, Selection::Everything);
-            (RowReader::row_bytes(view.spec), all)
-        });
-        let (bytes, rows) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { views: views.collect(), bytes, rows, limit: limits.kept_bytes }
-    }
-
-    /// Says before anything is read that it cannot fit, if that is sure.
-    fn check(&self, rows: u64) -> Result<(), SnapshotError> {
-        let whole = || self.views.iter().filter(|(_, all)| *all).map(|(bytes, _)| rows.saturating_mul(*bytes));
-        let needed = whole().fold(0, u64::saturating_add);
-        if needed <= self.limit {
-            return Ok(());
-        }
-        let rows = rows.saturating_mul(whole().count() as u64);
-        Err(SnapshotError::DoesNotFit { rows, needed, limit: self.limit })
-    }
-
-    fn add(&self, view: usize, rows: u64) -> Result<(), SnapshotError> {
-        let bytes = rows * self.views.get(view).map_or(0, |(bytes, _)| *bytes);
-        let needed = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let rows = self.rows.fetch_add(rows, Ordering::Relaxed) + rows;
-        if needed <= self.limit { Ok(()) } else { Err(SnapshotError::DoesNotFit { rows, needed, limit: self.limit }) }
-    }
 }
 
 /// Where the lanes have met errors first: what lies behind them need not be read.
@@ -198,7 +242,8 @@ impl<'v> Lane<'_, '_, 'v> {
                 let Some(batch) = batch? else { break };
                 next = batch.row_group;
                 *place = Place::group(stretch.file, next);
-                if self.errors.precede(*place) || self.errors.nobody_reads(*place) {
+                let is_over = self.passes.iter().all(Pass::is_over);
+                if is_over || self.errors.precede(*place) || self.errors.nobody_reads(*place) {
                     break;
                 }
                 let first_row = self.survey.first_row(stretch.file, next).saturating_add(batch.first_row);
@@ -229,29 +274,30 @@ impl Lane<'_, '_, '_> {
 }
 
 /// One view on its way through the files of one lane.
-struct Pass<'v> {
+pub(super) struct Pass<'v> {
     view: View<'v>,
     reader: RowReader,
     /// For files of one schema: the bound expressions, their columns, and where these are in the batches.
     bound: Option<(SchemaRef, Bound<'v>, Vec<String>, Vec<usize>)>,
     /// The row groups of the current file of which the view selects nothing.
     left_out: BTreeSet<usize>,
-    found: Found,
-    failed: Option<ViewError>,
-    failed_at: Place,
+    pub(super) found: Found,
+    pub(super) sift: Option<Sift<'v>>,
+    pub(super) failed: Option<ViewError>,
+    pub(super) failed_at: Place,
 }
 
 /// What a view has found.
-struct Found {
-    entries: Entries,
+pub(super) struct Found {
+    pub(super) entries: Entries,
     /// Kept apart only where a refused row may win over a valid one.
-    invalid: Vec<(KeyHash, InvalidReason)>,
-    refused: Refused,
-    report: Report,
+    pub(super) invalid: Vec<(KeyHash, InvalidReason)>,
+    pub(super) refused: Refused,
+    pub(super) report: Report,
 }
 
 impl Found {
-    fn new(rows: u64) -> Self {
+    pub(super) fn new(rows: u64) -> Self {
         Self {
             entries: Entries::new(rows),
             invalid: Vec::new(),
@@ -262,13 +308,14 @@ impl Found {
 }
 
 impl<'v> Pass<'v> {
-    fn new(view: View<'v>, key: &HashKey, rows: u64) -> Self {
+    fn new(view: View<'v>, against: Option<&'v Against<'v>>, key: &HashKey, rows: u64) -> Self {
         Self {
             view,
             reader: RowReader::new(view.spec, key),
             bound: None,
             left_out: BTreeSet::new(),
             found: Found::new(rows),
+            sift: against.map(Sift::new),
             failed: None,
             failed_at: Place::NOWHERE,
         }
@@ -319,7 +366,12 @@ impl<'v> Pass<'v> {
     }
 
     fn needs(&self, group: usize) -> bool {
-        self.failed.is_none() && !self.left_out.contains(&group)
+        self.failed.is_none() && !self.is_over() && !self.left_out.contains(&group)
+    }
+
+    /// True when all that it would find is dropped.
+    fn is_over(&self) -> bool {
+        self.sift.as_ref().is_some_and(Sift::is_over)
     }
 
     /// Notes where the view has failed, if it just has.
@@ -336,7 +388,7 @@ impl<'v> Pass<'v> {
             return;
         }
         let prefers = self.view.spec.prefer.is_some();
-        let Found { entries, invalid, refused, report } = &mut self.found;
+        let (Found { entries, invalid, refused, report }, sift) = (&mut self.found, &mut self.sift);
         report.rows_read += batch.rows.num_rows() as u64;
         let read = super::rows::project(&batch.rows, indices).and_then(|batch| {
             self.reader.read(bound, &batch, self.view.erased, |selected, at, row| {
@@ -351,11 +403,18 @@ impl<'v> Pass<'v> {
                     Row::Invalid(key, reason) => refused.add(reason, Some(key)),
                     Row::Valid(key, attr, ids) => {
                         let row = first_row.saturating_add(selected.position(at));
+                        if let Some(sift) = sift {
+                            return sift.add(key, attr, row, at);
+                        }
                         entries.push(key, attr, row);
                         ids.iter().for_each(|id| entries.identify(*id, row));
                     }
                 }
             })
+        });
+        let read = read.and_then(|selected| match sift {
+            Some(sift) => sift.end(bound, &selected.rows, entries),
+            None => Ok(()),
         });
         if let Err(e) = read {
             self.failed = Some(explain(e));
@@ -366,86 +425,4 @@ impl<'v> Pass<'v> {
             }
         }
     }
-}
-
-/// What all lanes have found for one view.
-struct Merged<'v> {
-    view: View<'v>,
-    found: Option<Found>,
-    failed: Option<(Place, ViewError)>,
-}
-
-impl<'v> Merged<'v> {
-    fn new(view: View<'v>) -> Self {
-        Self { view, found: None, failed: None }
-    }
-
-    fn absorb(&mut self, pass: Pass<'v>) {
-        let failed = pass.failed.map(|e| (pass.failed_at, e));
-        self.failed = self.failed.take().into_iter().chain(failed).min_by_key(|(place, _)| *place);
-        match &mut self.found {
-            None => self.found = Some(pass.found),
-            Some(found) => {
-                found.entries.absorb(pass.found.entries);
-                found.invalid.extend(pass.found.invalid);
-                found.refused.absorb(pass.found.refused);
-                found.report.absorb(&pass.found.report);
-            }
-        }
-    }
-
-    async fn finish(
-        self,
-        survey: &Survey<'_>,
-        key: &HashKey,
-        lanes: &dyn Lanes,
-    ) -> Result<Result<Digested, ViewError>, SnapshotError> {
-        if let Some((_, e)) = self.failed {
-            return Ok(Err(e));
-        }
-        let Found { mut entries, mut invalid, mut refused, mut report } = self.found.unwrap_or_else(|| Found::new(0));
-        if self.view.spec.key.is_content() {
-            let erased;
-            (entries, erased) = entries.number(key, self.view.erased, lanes).await;
-            report.erased += erased;
-        }
-        let mut contest = Contest::default();
-        let mut lost = 0;
-        if self.view.spec.prefer.is_some() {
-            entries.sort(lanes).await;
-            invalid.sort_unstable();
-            contest = contested(&entries, &invalid);
-            if !contest.is_empty()
-                && let Err(e) = decide(survey, self.view, key, lanes, &mut contest).await?
-            {
-                return Ok(Err(e));
-            }
-            for rows in invalid.chunk_by(|a, b| a.0 == b.0) {
-                let (key, reason) = rows[0];
-                if !contest.has(key) {
-                    refused.add(reason, Some(key));
-                } else if entries.has(key) {
-                    lost += rows.len() as u64;
-                } else {
-                    // A key that only refused rows have: one of them is the record.
-                    lost += rows.len() as u64 - 1;
-                    if let Some(Winner::Invalid(reason)) = contest.winner(key) {
-                        refused.add(reason, Some(key));
-                    }
-                }
-            }
-        }
-        report.duplicate_keys = lost + entries.elect(lanes, &|key| contest.winner(key), &mut refused).await;
-        let rows = entries.digests(Arc::clone(survey.layout()), lanes, &mut refused).await;
-        report.invalid = refused.finish();
-        Ok(Ok(Digested { rows, report }))
-    }
-}
-
-/// The keys for which `prefer` decides: more than one row has them, and not all are the same. Both sorted.
-fn contested(entries: &Entries, invalid: &[(KeyHash, InvalidReason)]) -> Contest {
-    let mut keys = entries.contested();
-    keys.extend(invalid.windows(2).filter(|w| w[0].0 == w[1].0).map(|w| w[0].0));
-    keys.extend(invalid.iter().map(|(key, _)| *key).filter(|key| entries.has(*key)));
-    Contest::new(keys)
 }

@@ -360,6 +360,13 @@ impl Digests {
         self.entry(key).as_ref().map(Digest::from)
     }
 
+    /// Those with key hashes from `from` to `to`, in order.
+    pub fn within(&self, from: KeyHash, to: KeyHash) -> impl Iterator<Item = Digest> + Clone + use<'_> {
+        let parts = part_of(from.0, self.bits)..part_of(to.0, self.bits) + 1;
+        let entries = self.parts.get(parts).unwrap_or_default().iter().flat_map(Part::iter);
+        entries.map(Digest::from).skip_while(move |d| d.key_hash < from).take_while(move |d| d.key_hash <= to)
+    }
+
     /// What the positions of the rows mean.
     pub(super) fn layout(&self) -> &Arc<Layout> {
         &self.layout

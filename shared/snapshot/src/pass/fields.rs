@@ -21,6 +21,12 @@ pub(super) fn fields(view: &Bound<'_>, batch: &RecordBatch) -> Result<Vec<ArrayR
     view.fields.iter().map(|(_, e)| e.evaluate(batch)).collect()
 }
 
+/// Evaluates the mapped columns of a batch that identify records. With the numbers of their fields.
+pub(super) fn identifying(view: &Bound<'_>, batch: &RecordBatch) -> Result<Vec<(usize, ArrayRef)>, Evaluated> {
+    let fields = view.fields.iter().enumerate().filter(|(_, (mapping, _))| mapping.identifier);
+    fields.map(|(number, (_, e))| Ok((number, e.evaluate(batch)?))).collect()
+}
+
 /// Reads keys, row by row.
 pub(super) struct Keys<'a> {
     columns: Vec<Column<'a>>,
@@ -88,6 +94,15 @@ impl<'a> Fields<'a> {
         let fields = arrays.iter().zip(&view.fields);
         let fields =
             fields.filter_map(|(array, (mapping, e))| Some(Field { mapping, column: Column::new(array, &e.field)? }));
+        Self { fields: fields.collect() }
+    }
+
+    /// Some of the fields, by their numbers.
+    pub(super) fn some(view: &'a Bound<'_>, arrays: &'a [(usize, ArrayRef)]) -> Self {
+        let fields = arrays.iter().filter_map(|(number, array)| {
+            let (mapping, e) = view.fields.get(*number)?;
+            Some(Field { mapping, column: Column::new(array, &e.field)? })
+        });
         Self { fields: fields.collect() }
     }
 

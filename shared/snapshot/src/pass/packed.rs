@@ -1,6 +1,6 @@
 //! States of many records in few allocations.
 
-use driftless_model::{AttrHash, IdentifierSet, KeyHash, RecordKey};
+use driftless_model::{AttrHash, Identifier, IdentifierSet, KeyHash, RecordKey, RecordState};
 
 /// A record's state, as [`PackedStates`] holds it.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +33,16 @@ impl<'s> PackedState<'s> {
 #[derive(Debug, Default)]
 pub struct PackedStates {
     lanes: Vec<Packed>,
-    /// Lane and row, by key hash.
-    order: Vec<(u32, u32)>,
+    /// Where the states are, by key hash.
+    order: Vec<Place>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The upper half of the key hash: enough to put nearly all of them in order without a look at the rows, which are far apart.
+    high: u64,
+    lane: u32,
+    row: u32,
 }
 
 /// Of the 40 bytes a record that DL-9 allows the digests take 28; the rest, and this much for buffers, is for states.
@@ -107,13 +115,15 @@ impl Packed {
 impl PackedStates {
     pub(super) fn of(lanes: Vec<Packed>) -> Self {
         let mut order = Vec::with_capacity(lanes.iter().map(|lane| lane.rows.len()).sum());
-        for (number, lane) in (0..).zip(&lanes) {
-            order.extend((0..).zip(&lane.rows).map(|(row, _)| (number, row)));
+        for (lane, packed) in (0..).zip(&lanes) {
+            #[allow(clippy::cast_possible_truncation)] // the upper half
+            let high = |row: &Row| (row.key_hash.0 >> 64) as u64;
+            order.extend((0..).zip(&packed.rows).map(|(row, of_row)| Place { high: high(of_row), lane, row }));
         }
-        let key = |(lane, row): &(u32, u32)| {
-            lanes.get(*lane as usize).and_then(|lane| lane.rows.get(*row as usize)).map(|row| row.key_hash)
+        let key = |place: &Place| {
+            lanes.get(place.lane as usize).and_then(|lane| lane.rows.get(place.row as usize)).map(|row| row.key_hash)
         };
-        order.sort_unstable_by_key(key);
+        order.sort_unstable_by(|a, b| a.high.cmp(&b.high).then_with(|| key(a).cmp(&key(b))));
         Self { lanes, order }
     }
 
@@ -135,8 +145,24 @@ impl PackedStates {
         self.order.is_empty()
     }
 
+    /// The states with these two hashes, which come in key-hash order; what is not there is left out.
+    #[must_use]
+    pub fn find(&self, wanted: &[(KeyHash, AttrHash)]) -> Vec<(KeyHash, RecordState)> {
+        let mut wanted = wanted.iter().peekable();
+        let mut found = Vec::with_capacity(wanted.len().min(self.len()));
+        for state in self.iter() {
+            while wanted.next_if(|(key, _)| *key < state.key_hash).is_some() {}
+            if wanted.next_if(|hashes| **hashes == (state.key_hash, state.attr_hash)).is_some() {
+                let identifiers = state.identifiers().map(|(field, value)| Identifier::new(field, value)).collect();
+                let (key, attr_hash) = (RecordKey::new(state.key), state.attr_hash);
+                found.push((state.key_hash, RecordState { key, attr_hash, identifiers }));
+            }
+        }
+        found
+    }
+
     /// All of them, in key-hash order.
     pub fn iter(&self) -> impl Iterator<Item = PackedState<'_>> {
-        self.order.iter().filter_map(|(lane, row)| self.lanes.get(*lane as usize)?.state(*row as usize))
+        self.order.iter().filter_map(|place| self.lanes.get(place.lane as usize)?.state(place.row as usize))
     }
 }

@@ -160,7 +160,7 @@ impl RowReader {
 
 impl Columns {
     fn start(&mut self, rows: usize, needs_identifiers: bool) {
-        self.keys.clear();
+        // What is there from the last batch is overwritten, or the row is keyless.
         self.keys.resize(rows, KeyHash(0));
         self.keyless.clear();
         self.sums.clear();

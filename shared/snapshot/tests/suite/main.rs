@@ -13,5 +13,6 @@ mod read_ahead;
 mod recipe;
 mod rows;
 mod selection;
+mod sifting;
 mod states;
 mod support;

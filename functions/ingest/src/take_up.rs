@@ -18,7 +18,7 @@ use driftless_runtime::tell_usage;
 use driftless_snapshot::{Digested, Digests, HashKey, Limits, Report, SnapshotError, Source, View, ViewSpec};
 use driftless_state::{D, SyncState, Touched, documents, names};
 
-use crate::bulk::Bulk;
+use crate::bulk::{Bulk, all_change};
 use crate::error::Error;
 use crate::guards;
 use driftless_snapshot::locate::dated;
@@ -236,6 +236,14 @@ impl Ingest {
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &c.head);
         let touched = state.touched(None).await?;
         let comparable = c.head.config.fingerprint == c.entry.config.fingerprint;
+        let first = c.head.history.is_none() && state.newest_bulk(None).is_none();
+        if (first || !comparable)
+            && let Err(e) = all_change(digested.rows.len() as u64, self.limits.kept_bytes)
+        {
+            let sync = &c.entry.sync;
+            let reason = format!("{e}; raise IngestMemoryMegabytes, then run `driftless sync now {sync}`");
+            return self.needs_attention(c, reason).await.map(Some);
+        }
         let (changes, members) = self.join(&state, &touched, &digested.rows, comparable).await?;
         if changes.is_empty() {
             self.in_time(deadline)?;

@@ -89,9 +89,10 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
         sync = Sync(arguments.binary, folder, megabytes)
         sync.step("apply", snapshots / "a")
-        steps = sync.load(snapshots / "a")
         if churn:
-            steps = sync.load(snapshots / "b")
+            sync.step("ingest", snapshots / "a")
+            sync.step("assume")
+        steps = sync.load(snapshots / ("b" if churn else "a"))
         say(f"\n**{name}**: {rows:,} records, functions of {megabytes:,} MB\n\n{HEAD}")
         for step, told in steps:
             say(row(step, told))

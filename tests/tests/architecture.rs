@@ -27,7 +27,7 @@ const IMPORTS: [(&str, &[&str]); 21] = [
     ("fn-janitor", &SHARED),
     ("cli", &CLI),
     ("tests", &EVERYTHING),
-    ("bench", &["model", "objects", "changeset", "config", "deltalog", "history", "snapshot", "state"]),
+    ("bench", &EVERYTHING),
 ];
 
 const SHARED: [&str; 11] = [

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `apply` | registers one sync of all columns, and its destination (not measured) |
 //! | `ingest` | takes the part files in SNAPSHOT up |
+//! | `assume` | writes the history that delivering all of it would leave (not measured): a list to begin with |
 //! | `plan` | plans a run |
 //! | `commit` | says that every call of the active run was delivered, then sweeps: the run is committed |
 //!
@@ -29,7 +30,7 @@ use anyhow::Context;
 use driftless_changeset::BulkThreshold;
 use driftless_config::Sync;
 use driftless_delivery::{MemoryQueue, Queue};
-use driftless_deltalog::head::{ConfigStamp, Names};
+use driftless_deltalog::head::{ConfigStamp, HistoryRef, Names, Swap};
 use driftless_deltalog::ledger::CallOutcome;
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_deltalog::{Deltalog, MemoryDeltalog, Metered};
@@ -37,12 +38,13 @@ use driftless_fn_ingest::{Bulk, Ingest};
 use driftless_fn_janitor::{Janitor, Keeping};
 use driftless_fn_planner::Room;
 use driftless_fn_planner::plan::{Planned, Planner, Request};
-use driftless_model::{Clock, DatasetId, Meter, Millis, SnapshotOrder, SnapshotRef, Tokens};
+use driftless_history::{FileMeta, encode_history};
+use driftless_model::{AckRow, Acknowledged, Clock, DatasetId, Meter, Millis, SnapshotOrder, SnapshotRef, Tokens};
 use driftless_objects::Objects;
 use driftless_runtime::{SystemClock, UlidTokens};
 use driftless_snapshot::{HashKey, Limits, Source};
-use driftless_state::names;
 use driftless_state::room::Memory;
+use driftless_state::{SyncState, names};
 use serde_json::{Value, json};
 
 use crate::files::Files;
@@ -67,18 +69,19 @@ fn run(arguments: &[String]) -> anyhow::Result<Value> {
     let (step, work, snapshot) = match arguments {
         [step, work] => (step, Path::new(work), None),
         [step, work, snapshot] => (step, Path::new(work), Some(Path::new(snapshot))),
-        _ => anyhow::bail!("usage: driftless-planning apply|ingest|plan|commit WORK [SNAPSHOT]"),
+        _ => anyhow::bail!("usage: driftless-planning apply|ingest|assume|plan|commit WORK [SNAPSHOT]"),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let bench = Bench::new(work).await?;
         match (step.as_str(), snapshot) {
             ("apply", Some(snapshot)) => bench.apply(snapshot).await,
-            ("ingest", Some(snapshot)) => bench.measured(bench.ingest(snapshot)).await,
-            ("plan", _) => bench.measured(bench.plan()).await,
+            ("ingest", Some(snapshot)) => bench.measured(Box::pin(bench.ingest(snapshot))).await,
+            ("assume", _) => bench.assume().await,
+            ("plan", _) => bench.measured(Box::pin(bench.plan())).await,
             ("commit", _) => {
                 let calls = bench.deliver().await?;
-                let told = bench.measured(bench.commit()).await?;
+                let told = bench.measured(Box::pin(bench.commit())).await?;
                 Ok(json!({ "calls": calls, "of": told }))
             }
             (other, _) => anyhow::bail!("there is no step {other}, or it needs a snapshot"),
@@ -235,6 +238,31 @@ impl<'a> Bench<'a> {
         Ok(json!(format!("{taken:?}")))
     }
 
+    /// All of D is acknowledged, as if a run had delivered it.
+    async fn assume(&self) -> anyhow::Result<Value> {
+        let sync = "people".parse()?;
+        let mut head = self.memory.head(&sync).await?.context("nothing was ingested")?;
+        let state = SyncState::new(self.memory.as_ref(), self.files.as_ref(), &head);
+        let bulk = state.bulk_file(None).await?.context("a first load that is a bulk version")?;
+        let at = Some(self.clock.now());
+        let rows = bulk.all().await?.into_iter().map(|(key_hash, row)| {
+            let identifiers = row.state.identifiers.clone();
+            let sent = Acknowledged { attr_hash: row.state.attr_hash, identifiers: row.state.identifiers };
+            let new = AckRow::unacknowledged(key_hash, row.state.key);
+            AckRow { acknowledged: Some(sent), identifiers, added_at: at, last_sent_at: at, ..new }
+        });
+        let (token, fingerprint) = (self.tokens.token(), head.config.fingerprint.clone());
+        let meta = FileMeta { stamp: token.to_string(), fingerprint: fingerprint.clone(), ..FileMeta::default() };
+        let members = bulk.len();
+        let object = names::history(&sync, 1, &token);
+        self.files.create(&object, encode_history(rows, &meta)?).await?;
+        (head.stamp, head.history) = (token, Some(HistoryRef { object, fingerprint, rows: members }));
+        head.versions.clear();
+        let kept = Kept::of(&self.memory, &sync).await?;
+        Kept { head: Some(head), items: Vec::new(), ..kept }.write(self.work)?;
+        Ok(json!({ "history": members }))
+    }
+
     fn deadline(&self) -> Millis {
         self.clock.now().plus(3_600_000)
     }
@@ -255,6 +283,7 @@ impl<'a> Bench<'a> {
                 ..Room::default()
             },
             ingest_queue: QUEUES[0].to_owned(),
+            own_queue: "memory:planner".to_owned(),
             janitor_queue: QUEUES[2].to_owned(),
         };
         let request = Request {
@@ -262,6 +291,7 @@ impl<'a> Bench<'a> {
             tick: self.tokens.token().to_string(),
             cause: "bench".to_owned(),
             look_for_snapshot: false,
+            compare: None,
         };
         let planned = planner.plan(&request).await?;
         if let Planned::Run { run, calls } = &planned {
@@ -284,7 +314,7 @@ impl<'a> Bench<'a> {
         for call in &calls {
             self.memory.claim(&sync, &run, call.number, &token, now, now.plus(60_000)).await?;
             let outcome = CallOutcome { at: now, requests: 1, ..CallOutcome::default() };
-            self.memory.settle(&sync, &run, call.number, &token, &outcome).await?;
+            let _: Swap = self.memory.settle(&sync, &run, call.number, &token, &outcome).await?;
         }
         Ok(calls.len() as u64)
     }

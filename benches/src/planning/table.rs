@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::Path;
 
-use driftless_deltalog::head::Head;
+use driftless_deltalog::head::{Head, Swap};
 use driftless_deltalog::item::LogItem;
 use driftless_deltalog::ledger::{Call, Run};
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
@@ -59,7 +59,7 @@ impl Kept {
 
     pub(crate) async fn into_table(self, log: &MemoryDeltalog) -> anyhow::Result<()> {
         if let Some(entry) = &self.sync {
-            log.put_sync(entry).await?;
+            let _: Swap = log.put_sync(entry).await?;
         }
         if let Some(entry) = &self.destination {
             log.put_destination(entry).await?;
@@ -73,10 +73,10 @@ impl Kept {
             }
         }
         if let Some(run) = &self.run {
-            log.put_run(run).await?;
+            let _: Swap = log.put_run(run).await?;
             log.put_calls(&head.sync, &self.calls).await?;
         }
-        log.create_head(&head).await?;
+        let _: Swap = log.create_head(&head).await?;
         Ok(())
     }
 }

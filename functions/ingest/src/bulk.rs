@@ -11,7 +11,7 @@ use driftless_history::{BulkFile, BulkWriter, FileMeta, Updates};
 use driftless_model::{AttrHash, KeyHash, Millis, SnapshotRef, Token};
 use driftless_objects::{Abandoned, Parts};
 use driftless_snapshot::locate::dated;
-use driftless_snapshot::{Digests, HashKey, PackedStates, Source, ViewSpec};
+use driftless_snapshot::{Digests, HashKey, PackedStates, SnapshotError, Source, ViewSpec};
 use driftless_state::{SyncState, Touched, names};
 
 use crate::error::Error;
@@ -29,6 +29,18 @@ pub struct Bulk {
     pub records_at_once: Option<usize>,
     /// How fast it is made.
     pub pace: Pace,
+}
+
+/// What a record takes of which it is known that it changes: its hashes, twice, and its part of what is being written.
+const CHANGED_BYTES: u64 = 110;
+
+/// Of a first load, or under another mapping, all records change: known before they are joined with anything.
+///
+/// # Errors
+/// [`SnapshotError::DoesNotFit`].
+pub(crate) const fn all_change(rows: u64, limit: u64) -> Result<(), SnapshotError> {
+    let needed = rows.saturating_mul(CHANGED_BYTES);
+    if needed <= limit { Ok(()) } else { Err(SnapshotError::DoesNotFit { rows, needed, limit }) }
 }
 
 /// Bytes of the file that are handed on together.
@@ -240,6 +252,14 @@ fn meta(c: &Candidate, token: &Token) -> FileMeta {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is left for rows is the function's memory less 200 MB. Measured: docs/performance.md, "Planning".
+    #[test]
+    fn a_first_load_that_does_not_fit_is_known_before_it_is_joined() {
+        let fits = |rows, mb: u64| all_change(rows, (mb - 200) << 20).is_ok();
+        assert!(!fits(1_000_000, 303) && fits(1_000_000, 310), "303 MB were measured");
+        assert!(!fits(10_000_000, 1_172) && fits(10_000_000, 1_300), "1,172 MB were measured");
+    }
 
     #[test]
     fn changed_records_are_found_in_key_hash_order() {

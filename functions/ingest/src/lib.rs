@@ -22,4 +22,4 @@ pub use bulk::Bulk;
 pub use error::Error;
 pub use handler::{IngestFunction, init};
 pub use take_up::{Ingest, Taken};
-pub use time::{Pace, TakesTooLong};
+pub use time::Pace;

@@ -17,7 +17,7 @@ use driftless_snapshot::{
 };
 use driftless_state::{documents, names};
 
-use crate::bulk::Bulk;
+use crate::bulk::{Bulk, all_change};
 use crate::error::Error;
 use crate::guards;
 use crate::join::{Joined, Opened};
@@ -249,6 +249,14 @@ impl Ingest {
         outcome: Outcome,
         deadline: Millis,
     ) -> Result<Option<Taken>, Error> {
+        let first = c.head.history.is_none() && opened.state.newest_bulk(None).is_none();
+        if let (true, Outcome::Whole(digested)) = (first || !c.is_comparable(), &outcome)
+            && let Err(e) = all_change(digested.rows.len() as u64, self.limits.kept_bytes)
+        {
+            let sync = &c.entry.sync;
+            let reason = format!("{e}; raise IngestMemoryMegabytes, then run `driftless sync now {sync}`");
+            return self.needs_attention(c, reason).await.map(Some);
+        }
         let lanes = self.lanes.as_ref();
         let joined = match &outcome {
             Outcome::Whole(digested) => opened.join(&digested.rows, c.is_comparable(), lanes).await?,

@@ -33,7 +33,7 @@ impl Default for Pace {
     "writing {records} records takes {passes} passes over {rows} rows, about {needed_s} s, and {left_s} s are left; raise \
      IngestMemoryMegabytes, with which a function gets more of a processor, or IngestTimeoutSeconds"
 )]
-pub struct TakesTooLong {
+pub(crate) struct TakesTooLong {
     records: u64,
     passes: u64,
     rows: u64,

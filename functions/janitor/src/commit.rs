@@ -87,6 +87,9 @@ impl Janitor {
             }
         }
         let settlement = settle(&a, &reports, &changeset.transfers);
+        // What is left of the commit needs none of it.
+        drop(reports);
+        drop((changeset, named, a));
         let now = self.clock.now();
         for r in &settlement.rejected {
             let reject = Reject {

@@ -2,7 +2,7 @@
 
 use driftless_deltalog::head::{Attention, Head};
 use driftless_deltalog::ledger::Run;
-use driftless_state::room::{COMMITTED_BYTES, DoesNotFit, FIXED_BYTES, FOLDED_BYTES, LANE_BYTES, named};
+use driftless_state::room::{DoesNotFit, committing, named};
 
 use crate::error::Error;
 use crate::sweep::Janitor;
@@ -13,7 +13,7 @@ impl Janitor {
     pub(crate) async fn fits(&self, head: &Head, run: &Run) -> Result<bool, Error> {
         let rows = run.counts.adds + run.counts.updates + run.counts.removals;
         let lanes = self.lanes.count().max(1) as u64;
-        let needed = FIXED_BYTES + lanes * LANE_BYTES + named(head) * FOLDED_BYTES + rows * COMMITTED_BYTES;
+        let needed = committing(rows, named(head), lanes);
         let told = head.attention.as_ref().map(|attention| attention.reason.as_str());
         match self.memory.fits(|| format!("committing a run of {rows} rows"), needed) {
             Ok(()) => {

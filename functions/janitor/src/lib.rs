@@ -10,6 +10,7 @@
 //!
 //! What does not belong here: deciding what to send, talking to destinations.
 
+mod ask;
 mod commit;
 mod compact;
 mod compare;

@@ -3,20 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use driftless_config::{Schedule, Sync};
+use driftless_config::Sync;
 use driftless_delivery::{Message, Outgoing, Queue};
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{Head, Retired, RetiredBy, Swap, VersionEntry, VersionKind};
 use driftless_deltalog::item::{ItemFate, VersionRecord};
 use driftless_deltalog::ledger::{Call, Run, RunState};
 use driftless_deltalog::registry::SyncEntry;
-use driftless_model::{AckRow, Clock, KeyHash, Lanes, Meter, Millis, RunId, SyncId, Token, Tokens};
+use driftless_model::{AckRow, Clock, KeyHash, Lanes, Meter, Millis, RunId, Token, Tokens};
 use driftless_objects::Objects;
 use driftless_state::room::Memory;
 use driftless_state::{SyncState, documents, names};
 
 use crate::compact::Compacting;
-use crate::compare::plans_after;
 use crate::error::Error;
 
 /// What a sweep needs.
@@ -311,38 +310,6 @@ impl Janitor {
         Ok(Swept::Committed { run: run.id.clone() })
     }
 
-    async fn plan_after(&self, head: &Head, run: &Run) -> Result<(), Error> {
-        let closed = matches!(run.state, RunState::Closing { .. });
-        let (due, cause) = match run.compares {
-            Some(compares) => (plans_after(head, run, compares), "compared"),
-            None => (closed || head.version > run.through, "overtaken"),
-        };
-        if due {
-            self.ask_for_plan(&head.sync, after(run), cause).await?;
-        } else if run.rest.is_some_and(|rest| rest > 0) {
-            self.ask_for_plan(&head.sync, after(run), THE_REST).await?;
-        }
-        Ok(())
-    }
-
-    async fn ask_for_plan(&self, sync: &SyncId, tick: String, cause: &str) -> Result<(), Error> {
-        let message = Message::Plan { sync: sync.clone(), tick, cause: cause.to_owned(), after_ingest: true };
-        Ok(self.queue.send(&self.planner_queue, &[Outgoing::from(&message)]).await?)
-    }
-
-    /// A run that took a part was committed, and we died before the next was asked for. The tick is the same: if it made a run,
-    /// nothing comes of asking again.
-    async fn go_on(&self, head: &Head) -> Result<(), Error> {
-        let last = self.log.runs(&head.sync, RECENT_RUNS).await?;
-        let last = last.into_iter().find(|run| run.state != RunState::Abandoned);
-        let since = self.clock.now().plus(-GO_ON);
-        let left = |run: &Run| run.rest.is_some_and(|rest| rest > 0) && run.committed_at.is_some_and(|at| at > since);
-        match last.filter(left) {
-            Some(run) if head.active_run.is_none() => self.ask_for_plan(&head.sync, after(&run), THE_REST).await,
-            _ => Ok(()),
-        }
-    }
-
     /// Stamps the items of retired versions with what became of them, remembers the version, then takes it out of the head.
     /// Only after the fold or the compaction, only tokens in `retired`: an uncommitted change never expires. A bulk version stays
     /// in the head, and its file with it, until nobody can still be reading it.
@@ -484,21 +451,6 @@ impl Janitor {
         }
         Ok(())
     }
-
-    /// `on_change` with `max_wait`: changes that were too few to plan by themselves.
-    async fn waited_long_enough(&self, head: &Head, config: &Sync) -> Result<(), Error> {
-        let Schedule::OnChange(on) = &config.schedule else { return Ok(()) };
-        let through = head.delivered.iter().map(|d| d.through).max().unwrap_or(0);
-        let waiting = head.versions.range(through + 1..).map(|(_, v)| v.logged_at).min();
-        let now = self.clock.now();
-        match waiting {
-            Some(since) if head.active_run.is_none() && since.plus(on.max_wait.as_millis()) <= now => {
-                let tick = format!("waited-{}-{}", head.incarnation, head.version);
-                self.ask_for_plan(&head.sync, tick, "on change").await
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 /// A job that nobody asked for although it is time: the message that should have come is lost.
@@ -506,22 +458,11 @@ fn is_overdue(call: &Call, now: Millis) -> bool {
     call.jobs.iter().all(|job| job.poll_at.plus(OVERDUE) < now)
 }
 
-/// The tick of the run that follows one.
-fn after(run: &Run) -> String {
-    format!("after-{}", run.id)
-}
-
-/// Why the runs after the first of a large change are planned.
-const THE_REST: &str = "the rest";
-
-/// How long a sweep sees to it that a run has its successor, in milliseconds: some periods of the sweep.
-const GO_ON: i64 = 3_600_000;
-
 /// How late a delayed message may be, in milliseconds.
 const OVERDUE: i64 = 120_000;
 
 /// How far back a sweep looks for unfinished runs: more than can pile up between two sweeps.
-const RECENT_RUNS: usize = 50;
+pub(crate) const RECENT_RUNS: usize = 50;
 
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)

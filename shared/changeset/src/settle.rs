@@ -63,7 +63,7 @@ pub fn settle(a: &BTreeMap<KeyHash, AckRow>, calls: &[CallReport<'_>], transfers
     let mut touched: BTreeSet<KeyHash> = BTreeSet::new();
     let mut uncertain: BTreeSet<KeyHash> = BTreeSet::new();
     let mut maybe_sent: BTreeSet<Identifier> = BTreeSet::new();
-    let mut acknowledged: BTreeMap<KeyHash, (Acknowledged, Millis)> = BTreeMap::new();
+    let mut acknowledged: BTreeMap<KeyHash, (AttrHash, &PlannedRow)> = BTreeMap::new();
     for report in calls {
         for (number, row) in (0u32..).zip(report.rows) {
             let k = row.key_hash;
@@ -83,8 +83,7 @@ pub fn settle(a: &BTreeMap<KeyHash, AckRow>, calls: &[CallReport<'_>], transfers
                     if let Some(id) = told.and_then(|t| t.remote_id.clone()) {
                         r.remote_id = Some(id);
                     }
-                    let identifiers = row.identifiers.clone();
-                    acknowledged.insert(k, (Acknowledged { attr_hash, identifiers }, report.at));
+                    acknowledged.insert(k, (attr_hash, row));
                 }
                 (Outcome::Delivered, None) => {
                     for i in &row.identifiers {
@@ -112,9 +111,9 @@ pub fn settle(a: &BTreeMap<KeyHash, AckRow>, calls: &[CallReport<'_>], transfers
             rows.insert(k, r);
         }
     }
-    for (k, (ack, _)) in acknowledged {
+    for (k, (attr_hash, row)) in acknowledged {
         if let Some(r) = rows.get_mut(&k) {
-            r.acknowledged = Some(ack);
+            r.acknowledged = Some(Acknowledged { attr_hash, identifiers: row.identifiers.clone() });
         }
     }
     for t in transfers {

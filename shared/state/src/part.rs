@@ -19,7 +19,7 @@ pub type Sent<'c> = dyn Fn(&Touched, &BTreeMap<KeyHash, AckRow>) -> BTreeSet<Key
 /// How much one run takes.
 pub struct Cut<'c> {
     /// If no more records than this differ, it takes all of them. Of those who can wait it takes enough to reach this number, and
-    /// at least half of it.
+    /// at least an eighth of it.
     pub at_most: usize,
     /// More records than this that cannot wait do not fit.
     pub fits: usize,
@@ -124,7 +124,7 @@ impl SyncState<'_> {
             return Ok(Part { touched, rest: None });
         }
         let asked = self.asked_for(&touched.states, deltas, fingerprint).await?;
-        let mut wanted = cut.at_most.saturating_sub(touched.states.len()).max(cut.at_most / 2).max(1);
+        let mut wanted = cut.at_most.saturating_sub(touched.states.len()).max(cut.at_most / 8).max(1);
         let mut rest = Rest::default();
         rest.updates = chunks.take(&changing, &mut wanted, &asked, cut, &mut touched, &mut rest.kept_back).await?;
         rest.adds = chunks.take(&entering, &mut wanted, &asked, cut, &mut touched, &mut rest.kept_back).await?;

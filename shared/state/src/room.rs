@@ -23,13 +23,25 @@ pub const FOUND_BYTES: u64 = 32;
 pub const PLANNED_BYTES: u64 = 1_000;
 
 /// A row of a run while it is committed.
-pub const COMMITTED_BYTES: u64 = 1_500;
+pub const COMMITTED_BYTES: u64 = 1_300;
 
 /// A row of A that an earlier run changed, a record of the residue or a log item, while it is folded.
 pub const FOLDED_BYTES: u64 = 700;
 
 /// A fold's lanes, beside the records: a block and its encoded columns each.
 pub const LANE_BYTES: u64 = 80 * MB;
+
+/// What a plan takes of the planner that looks at so many records out of so many that may differ.
+#[must_use]
+pub const fn planning(records: u64, found: u64) -> u64 {
+    FIXED_BYTES + found * FOUND_BYTES + records * PLANNED_BYTES
+}
+
+/// What a commit takes of the janitor: so many rows of a run, and so many [`named`] records if it folds, in so many lanes.
+#[must_use]
+pub const fn committing(rows: u64, named: u64, lanes: u64) -> u64 {
+    FIXED_BYTES + lanes * LANE_BYTES + named * FOLDED_BYTES + rows * COMMITTED_BYTES
+}
 
 /// Work that a function cannot do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,7 +140,8 @@ mod tests {
     fn what_does_not_fit_says_how_much_it_needs_and_which_setting_to_change() {
         let janitor = Memory::of_janitor(1_024 * MB);
         assert_eq!(janitor.fits(|| unreachable!("it fits"), 1_024 * MB), Ok(()));
-        let refused = janitor.fits(|| "committing 2000000 rows".to_owned(), 3_000 * MB + 1).unwrap_err();
+        let refused =
+            janitor.fits(|| "committing 2000000 rows".to_owned(), 3_000 * MB + 1).expect_err("it does not fit");
         assert_eq!(
             refused.to_string(),
             "committing 2000000 rows needs about 3001 MB of memory and the function has 1024 MB; raise \
@@ -136,8 +149,21 @@ mod tests {
         );
         assert!(DoesNotFit::is_about(&refused.to_string(), janitor.setting));
         assert!(!DoesNotFit::is_about(&refused.to_string(), Memory::of_planner(0).setting));
-        let too_much = janitor.largest().fits(String::new, 20_000 * MB).unwrap_err();
+        let too_much = janitor.largest().fits(String::new, 20_000 * MB).expect_err("it does not fit");
         assert!(too_much.to_string().ends_with("let the sync change fewer records at once"), "{too_much}");
+    }
+
+    /// Of docs/performance.md, "Planning".
+    #[test]
+    fn no_estimate_is_below_what_was_measured_nor_far_above_it() {
+        // Rows of a run, records that differ, and what planner and janitor took, in MB.
+        let measured = [(328_000, 1_000_000, 318, 472), (1_000_000, 1_000_000, 904, 1_246)];
+        for (rows, found, planner, janitor) in measured {
+            let estimates = [(planning(rows, found) / MB, planner), (committing(rows, 0, 2) / MB, janitor)];
+            for (estimate, measured) in estimates {
+                assert!(estimate >= measured && estimate <= measured * 2, "{estimate} MB for {measured} MB of {rows}");
+            }
+        }
     }
 
     #[test]

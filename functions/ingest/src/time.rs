@@ -84,7 +84,7 @@ mod tests {
             Pace::of_memory(mb << 20).allows(records, 1_000_000, records as u64, Millis(0), Millis(890_000))
         };
         assert_eq!(allows(1_024, 10_000_000), Ok(()));
-        let refused = allows(1_024, 50_000_000).unwrap_err().to_string();
+        let refused = allows(1_024, 50_000_000).expect_err("it takes too long").to_string();
         assert!(
             refused.starts_with("writing 50000000 records takes 50 passes over 50000000 rows, about 2854 s"),
             "{refused}"

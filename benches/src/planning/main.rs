@@ -43,8 +43,8 @@ use driftless_model::{AckRow, Acknowledged, Clock, DatasetId, Meter, Millis, Sna
 use driftless_objects::Objects;
 use driftless_runtime::{SystemClock, UlidTokens};
 use driftless_snapshot::{HashKey, Limits, Source};
-use driftless_state::{SyncState, names};
 use driftless_state::room::Memory;
+use driftless_state::{SyncState, names};
 use serde_json::{Value, json};
 
 use crate::files::Files;

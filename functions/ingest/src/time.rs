@@ -2,11 +2,11 @@
 
 use driftless_model::Millis;
 
-/// What reading a row of the snapshot once more takes of one processor, in nanoseconds: its key and its identifiers. Twice what was
-/// measured (docs/performance.md, "Planning").
+/// What reading a row of the snapshot once more takes of one processor, in nanoseconds: its key and its identifiers. Nearly twice what
+/// the first pass takes for nine columns (docs/performance.md).
 const ROW_NS: u64 = 600;
 
-/// What writing a record of the bulk file takes, as [`ROW_NS`].
+/// What writing a record of the bulk file takes, as [`ROW_NS`]: five times what a fold takes for one.
 const RECORD_NS: u64 = 3_000;
 
 /// Lambda gives a function one processor for so much memory, in MB

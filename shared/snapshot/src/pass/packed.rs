@@ -39,9 +39,10 @@ pub struct PackedStates {
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// The upper half of the key hash: enough to put nearly all of them in order without a look at the rows, which are far apart.
+    /// The upper half of the key hash: enough to put nearly all of them in order.
     high: u64,
-    lane: u32,
+    lane: u16,
+    part: u16,
     row: u32,
 }
 
@@ -50,10 +51,22 @@ const ROOM: (usize, usize) = (12, 80 << 20);
 /// What a record takes, with an identifier or two.
 const STATE_BYTES: usize = 128;
 
-/// What one lane has found.
-#[derive(Debug, Default)]
+/// What one lane has found. In parts by key hash: rows come in the order of the snapshot and leave in that of their keys, and a part
+/// is small enough to be near while its rows are looked for.
+#[derive(Debug)]
 pub(super) struct Packed {
     fields: Vec<String>,
+    /// The lowest key hash, its upper half, and what is left of the difference to it names the part.
+    low: u64,
+    shift: u32,
+    parts: Vec<Part>,
+}
+
+/// Leading bits that name a part.
+const PART_BITS: u32 = 6;
+
+#[derive(Debug, Default)]
+struct Part {
     rows: Vec<Row>,
     text: String,
     pieces: Vec<Piece>,
@@ -76,7 +89,25 @@ struct Piece {
     field: u16,
 }
 
+#[allow(clippy::cast_possible_truncation)] // the upper half
+const fn high(key: KeyHash) -> u64 {
+    (key.0 >> 64) as u64
+}
+
 impl Packed {
+    /// For records with key hashes from `low` to `high`; others are in the first or the last part.
+    pub(super) fn new((low, last): (KeyHash, KeyHash)) -> Self {
+        let (low, span) = (high(low), high(last).saturating_sub(high(low)));
+        let shift = (64 - span.leading_zeros()).saturating_sub(PART_BITS);
+        Self { fields: Vec::new(), low, shift, parts: (0..1 << PART_BITS).map(|_| Part::default()).collect() }
+    }
+
+    /// Another one for the same records, empty.
+    pub(super) fn empty(&self) -> Self {
+        let parts = self.parts.iter().map(|_| Part::default()).collect();
+        Self { fields: Vec::new(), low: self.low, shift: self.shift, parts }
+    }
+
     pub(super) fn push(
         &mut self,
         key_hash: KeyHash,
@@ -84,29 +115,33 @@ impl Packed {
         key: &RecordKey,
         identifiers: &IdentifierSet,
     ) {
-        let (start, first_piece) = (self.text.len(), self.pieces.len());
-        self.text.push_str(key.as_str());
-        self.rows.push(Row { key_hash, attr_hash, start, key_end: self.text.len(), first_piece });
+        let number = (high(key_hash).saturating_sub(self.low) >> self.shift).min((1 << PART_BITS) - 1);
+        let number = usize::try_from(number).unwrap_or_default();
+        let Some(part) = self.parts.get_mut(number) else { return };
+        let (start, first_piece) = (part.text.len(), part.pieces.len());
+        part.text.push_str(key.as_str());
+        part.rows.push(Row { key_hash, attr_hash, start, key_end: part.text.len(), first_piece });
         for identifier in identifiers {
             let field = self.fields.iter().position(|f| *f == identifier.field).unwrap_or_else(|| {
                 self.fields.push(identifier.field.clone());
                 self.fields.len() - 1
             });
-            self.text.push_str(&identifier.value);
-            self.pieces.push(Piece { end: self.text.len(), field: u16::try_from(field).unwrap_or(u16::MAX) });
+            part.text.push_str(&identifier.value);
+            part.pieces.push(Piece { end: part.text.len(), field: u16::try_from(field).unwrap_or(u16::MAX) });
         }
     }
 
-    fn state(&self, row: usize) -> Option<PackedState<'_>> {
-        let Row { key_hash, attr_hash, start, key_end, first_piece } = *self.rows.get(row)?;
-        let pieces = first_piece..self.rows.get(row + 1).map_or(self.pieces.len(), |next| next.first_piece);
+    fn state(&self, part: usize, row: usize) -> Option<PackedState<'_>> {
+        let Part { rows, text, pieces } = self.parts.get(part)?;
+        let Row { key_hash, attr_hash, start, key_end, first_piece } = *rows.get(row)?;
+        let of_row = first_piece..rows.get(row + 1).map_or(pieces.len(), |next| next.first_piece);
         Some(PackedState {
             key_hash,
             attr_hash,
-            key: self.text.get(start..key_end)?,
+            key: text.get(start..key_end)?,
             fields: &self.fields,
-            text: &self.text,
-            pieces: self.pieces.get(pieces)?,
+            text,
+            pieces: pieces.get(of_row)?,
             first: key_end,
         })
     }
@@ -114,16 +149,20 @@ impl Packed {
 
 impl PackedStates {
     pub(super) fn of(lanes: Vec<Packed>) -> Self {
-        let mut order = Vec::with_capacity(lanes.iter().map(|lane| lane.rows.len()).sum());
-        for (lane, packed) in (0..).zip(&lanes) {
-            #[allow(clippy::cast_possible_truncation)] // the upper half
-            let high = |row: &Row| (row.key_hash.0 >> 64) as u64;
-            order.extend((0..).zip(&packed.rows).map(|(row, of_row)| Place { high: high(of_row), lane, row }));
+        let rows = |packed: &Packed| packed.parts.iter().map(|part| part.rows.len()).sum::<usize>();
+        let mut order: Vec<Place> = Vec::with_capacity(lanes.iter().map(rows).sum());
+        for part in 0..1_u16 << PART_BITS {
+            let first = order.len();
+            for (lane, packed) in (0..).zip(&lanes) {
+                let rows = packed.parts.get(usize::from(part)).map(|part| part.rows.as_slice()).unwrap_or_default();
+                order.extend((0..).zip(rows).map(|(row, of)| Place { high: high(of.key_hash), lane, part, row }));
+            }
+            let key = |at: &Place| {
+                let part = lanes.get(usize::from(at.lane))?.parts.get(usize::from(at.part))?;
+                part.rows.get(at.row as usize).map(|row| row.key_hash)
+            };
+            order[first..].sort_unstable_by(|a, b| a.high.cmp(&b.high).then_with(|| key(a).cmp(&key(b))));
         }
-        let key = |place: &Place| {
-            lanes.get(place.lane as usize).and_then(|lane| lane.rows.get(place.row as usize)).map(|row| row.key_hash)
-        };
-        order.sort_unstable_by(|a, b| a.high.cmp(&b.high).then_with(|| key(a).cmp(&key(b))));
         Self { lanes, order }
     }
 
@@ -163,6 +202,7 @@ impl PackedStates {
 
     /// All of them, in key-hash order.
     pub fn iter(&self) -> impl Iterator<Item = PackedState<'_>> {
-        self.order.iter().filter_map(|place| self.lanes.get(place.lane as usize)?.state(place.row as usize))
+        let state = |at: &Place| self.lanes.get(usize::from(at.lane))?.state(usize::from(at.part), at.row as usize);
+        self.order.iter().filter_map(state)
     }
 }

@@ -78,7 +78,7 @@ impl<'k> Sift<'k> {
             lines: Vec::with_capacity(TOGETHER),
             found: Vec::with_capacity(TOGETHER),
             differing: Vec::new(),
-            states: Packed::default(),
+            states: Packed::new((KeyHash(0), KeyHash(u128::MAX))),
         }
     }
 

@@ -49,7 +49,9 @@ pub async fn packed_states(
     wanted: &[KeyHash],
     lanes: &dyn Lanes,
 ) -> Result<PackedStates, ReadError> {
-    found(source, spec, key, digests, wanted, lanes, Packed::default()).await.map(PackedStates::of)
+    let bounds = wanted.iter().min().zip(wanted.iter().max());
+    let bounds = bounds.map_or((KeyHash(0), KeyHash(u128::MAX)), |(low, last)| (*low, *last));
+    found(source, spec, key, digests, wanted, lanes, Packed::new(bounds)).await.map(PackedStates::of)
 }
 
 /// Where a lane puts what it finds.
@@ -72,7 +74,7 @@ impl Sink for Vec<(KeyHash, RecordState)> {
 
 impl Sink for Packed {
     fn empty(&self) -> Self {
-        Self::default()
+        self.empty()
     }
 
     fn put(&mut self, key_hash: KeyHash, state: RecordState) {

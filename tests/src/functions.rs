@@ -194,7 +194,7 @@ impl Ports {
                 patience: Duration::from_mins(1),
             },
         };
-        let delivered = delivery.call(&connector, item, number, self.stop_at).await?;
+        let delivered = delivery.call(&connector, &item, number, self.stop_at).await?;
         self.meter.owe(&sync, self.meter.take());
         self.ghosts.note(format!("   {run}#{number}: {delivered:?}"));
         Ok(match delivered {

@@ -46,6 +46,8 @@ struct Facts {
 pub(crate) struct Facet {
     /// By list.
     pub(crate) lists: BTreeMap<String, OfList>,
+    /// Lists that were made, by the name that they were asked for under.
+    pub(crate) made: BTreeMap<String, String>,
     /// By run.
     plans: BTreeMap<String, (u64, u64)>,
     /// Records held by a snapshot's guard, with the version that held them.

@@ -13,8 +13,6 @@ pub(crate) struct Named {
     made: u64,
     /// What people know lists by.
     names: BTreeMap<ListId, String>,
-    /// Under which name a list was asked for.
-    asked: BTreeMap<ListId, String>,
     gone: BTreeSet<ListId>,
 }
 
@@ -38,7 +36,6 @@ impl Named {
         self.made += 1;
         let list = (sync.clone(), format!("list-{}", self.made));
         self.names.insert(list.clone(), name.to_owned());
-        self.asked.insert(list.clone(), name.to_owned());
         list.1
     }
 
@@ -56,13 +53,6 @@ impl Remote {
         let configured = (sync.clone(), sync.to_string());
         let all = state.named.names.keys().filter(|list| list.0 == *sync).chain([&configured]);
         all.filter(|list| !state.named.is_gone(list)).map(|list| (list.1.clone(), state.named.name(list))).collect()
-    }
-
-    /// The list that was made when one of that name was asked for.
-    pub fn made_as(&self, sync: &SyncId, name: &str) -> Option<String> {
-        let state = self.lock();
-        let found = state.named.asked.iter().find(|(list, asked)| list.0 == *sync && *asked == name);
-        found.map(|(list, _)| list.1.clone())
     }
 }
 
@@ -99,7 +89,12 @@ impl Scripted {
 
     pub(crate) async fn make(&self, name: &str) -> Result<String, Failure> {
         let sync = &self.list.0;
-        let made = self.about_lists("create_list", |state| state.named.make(sync, name)).await;
+        let made = self.about_lists("create_list", |state| {
+            let list = state.named.make(sync, name);
+            self.ghosts.made(sync, name, &list);
+            list
+        });
+        let made = made.await;
         self.ghosts.note(format!("   {sync}: the list {name} is asked for: {made:?}"));
         made
     }

@@ -15,10 +15,15 @@ impl Ghosts {
         self.require(!current, || format!("DL-1 the list {list} of {sync} is deleted, which it goes by"));
     }
 
-    /// The list that the calls of a run go to, once it is made.
+    /// A list of that name was asked for, and is there.
+    pub fn made(&self, sync: &SyncId, name: &str, list: &str) {
+        self.with(sync, |f| f.made.insert(name.to_owned(), list.to_owned()));
+    }
+
+    /// The list that the calls of a run go to, once it is made. Asks nobody: requests are under way when it is called.
     pub(crate) fn list_of(&self, run: &Run) -> Option<String> {
         match &run.new_list {
-            Some(name) => self.remote.made_as(&run.sync, name),
+            Some(name) => self.with(&run.sync, |f| f.made.get(name).cloned()),
             None => Some(run.list.clone().unwrap_or_else(|| run.sync.to_string())),
         }
     }
@@ -34,7 +39,8 @@ impl Ghosts {
         let calls = at_once(self.log.calls(sync, &run.id)).unwrap_or_default();
         for call in &calls {
             let Some(outcome) = &call.outcome else {
-                return self.violated(format!("DL-2 {list} takes the place of {old} before call {} has settled", call.number));
+                return self
+                    .violated(format!("DL-2 {list} takes the place of {old} before call {} has settled", call.number));
             };
             let first = usize::try_from(call.first_row).unwrap_or(usize::MAX);
             for (row, number) in rows.iter().skip(first).take(call.rows as usize).zip(0u32..) {

@@ -375,10 +375,15 @@ impl Standing {
         }
         for old in &self.old_lists {
             let why = match &old.last_error {
-                Some(why) => format!(", tried {} times: {why}; tried again by every sweep", count(u64::from(old.failures))),
+                Some(why) => {
+                    format!(", tried {} times: {why}; tried again by every sweep", count(u64::from(old.failures)))
+                }
                 None => String::new(),
             };
-            lines.push(format!("the old list {} at {} is to be deleted since {}{why}", old.list, old.destination, old.since));
+            lines.push(format!(
+                "the old list {} at {} is to be deleted since {}{why}",
+                old.list, old.destination, old.since
+            ));
         }
         lines.extend(self.slowed.as_ref().map(|slowed| slowed.line(&self.destination)));
         for h in &self.held {

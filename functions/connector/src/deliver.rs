@@ -106,15 +106,15 @@ impl Delivery {
     pub async fn call(
         &self,
         connector: &dyn Connector,
-        item: Run,
+        item: &Run,
         number: u32,
         deadline: Millis,
     ) -> Result<Delivered, Error> {
-        let (sync, run) = (&item.sync.clone(), &item.id.clone());
-        if !is_worked_on(&item) {
+        let (sync, run) = (&item.sync, &item.id);
+        if !is_worked_on(item) {
             return Ok(Delivered::Dropped);
         }
-        if is_closing(&item) && self.log.call(sync, run, number).await?.is_none_or(|call| call.jobs.is_empty()) {
+        if is_closing(item) && self.log.call(sync, run, number).await?.is_none_or(|call| call.jobs.is_empty()) {
             return Ok(Delivered::Dropped);
         }
         let token = self.tokens.token();
@@ -124,7 +124,7 @@ impl Delivery {
             Claimed::Mine(call) => *call,
             Claimed::Busy { until } => return Ok(Delivered::Later(until_from(until, now))),
             Claimed::Settled => {
-                self.ask_for_sweep(&item).await?;
+                self.ask_for_sweep(item).await?;
                 return Ok(Delivered::Dropped);
             }
             Claimed::Missing => return Ok(Delivered::Dropped),

@@ -18,9 +18,7 @@ use driftless_runtime::{
 };
 use driftless_state::documents;
 
-use crate::{
-    Delivered, Delivery, DeltalogTokens, Error, S3Buckets, SharedBudget, Sleep, Timing, list_of, retire,
-};
+use crate::{Delivered, Delivery, DeltalogTokens, Error, S3Buckets, SharedBudget, Sleep, Timing, list_of, retire};
 
 /// Builds the function from its environment. The destination's own configuration is read with the first message, so that
 /// `driftless apply` needs no new deployment.
@@ -126,7 +124,7 @@ impl Function for ConnectorFunction {
         };
         let kind = built.described.kind().as_str();
         let delivery = self.delivery(&built);
-        let delivered = delivery.call(built.connector.as_ref(), item, number, deadline.stop_at).await;
+        let delivered = delivery.call(built.connector.as_ref(), &item, number, deadline.stop_at).await;
         // What came after the outcome goes to the next call of the same sync.
         self.meter.owe(&sync, self.meter.take());
         match delivered {

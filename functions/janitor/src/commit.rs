@@ -21,13 +21,7 @@ impl Janitor {
     /// ledger gives the same settlement; rejections count once a run; objects are written under a private token; the head moves
     /// under "active run = this run ∧ stamp", in one write. If we die before it the next sweep does it again; if we die after it
     /// the run item is marked by the next sweep that finds it committed in the head.
-    pub(crate) async fn commit(
-        &self,
-        head: &Head,
-        run: &Run,
-        config: &Sync,
-        deadline: Millis,
-    ) -> Result<Swap, Error> {
+    pub(crate) async fn commit(&self, head: &Head, run: &Run, config: &Sync, deadline: Millis) -> Result<Swap, Error> {
         let calls = self.log.calls(&head.sync, &run.id).await?;
         let changeset = driftless_history::read_changeset(self.objects.as_ref(), &run.changeset).await?;
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), head);

@@ -351,10 +351,7 @@ mod tests {
         let can = Capabilities { add: None, remove: None, ..makes_lists(Some(SESSION)) };
         let amounts = Amounts { adds: 1, before: 10, list: 11, ..Amounts::default() };
         let parts = Some(Limits::records(NonZeroU32::MIN));
-        assert_eq!(
-            choose(Strategy::NewList, &alternatives(&amounts, Mode::Mirror, &can)).0,
-            Way::NewList { parts }
-        );
+        assert_eq!(choose(Strategy::NewList, &alternatives(&amounts, Mode::Mirror, &can)).0, Way::NewList { parts });
         let first = Amounts { before: 0, list: 1, ..amounts };
         let (way, text) = choose(Strategy::NewList, &alternatives(&first, Mode::Mirror, &can));
         assert_eq!(way, Way::Replace(SESSION), "{text}");

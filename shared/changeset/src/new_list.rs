@@ -79,18 +79,16 @@ mod tests {
         let leaves = [row(0, Operation::Remove)];
         let sends: Vec<PlannedRow> = (1..=4).map(|k| row(k, Operation::Add)).collect();
         let a: BTreeMap<KeyHash, AckRow> = [0, 1, 2, 6].map(|k| (KeyHash(k), member(k))).into();
-        let outcomes = [
-            (0, Outcome::Delivered.into()),
-            (1, rejected),
-            (2, Outcome::Suppressed.into()),
-            (3, delivered),
-        ];
+        let outcomes = [(0, Outcome::Delivered.into()), (1, rejected), (2, Outcome::Suppressed.into()), (3, delivered)];
         let report = |rows, outcomes| CallReport { rows, outcomes, maybe: false, replaced: false, at: Millis(9) };
         let calls = [report(&sends[..], outcomes.into()), report(&leaves[..], [(0, Outcome::Delivered.into())].into())];
         let settled = settle_new_list(&a, &calls);
         let row = |k| settled.changed[&KeyHash(k)].as_ref();
         let stays = row(1).expect("delivered");
-        assert_eq!((&stays.identifiers, stays.added_at, stays.last_sent_at), (&email("new1"), Some(Millis(1)), Some(Millis(9))));
+        assert_eq!(
+            (&stays.identifiers, stays.added_at, stays.last_sent_at),
+            (&email("new1"), Some(Millis(1)), Some(Millis(9)))
+        );
         assert_eq!(stays.remote_id.as_deref(), Some("u1"));
         assert_eq!(row(4).and_then(|r| r.remote_id.as_deref()), Some("m4"));
         for gone in [0, 2, 6] {

@@ -199,7 +199,10 @@ async fn the_group_that_takes_the_place_of_another_gets_its_name() {
         for _ in 0..2 {
             current.retire_list(&old).await.unwrap();
         }
-        assert!(current.pass_name_on(&old, &second, " (before r1)").await.is_ok(), "who is gone has nothing to pass on");
+        assert!(
+            current.pass_name_on(&old, &second, " (before r1)").await.is_ok(),
+            "who is gone has nothing to pass on"
+        );
         let current = support::connector(&scim(&server.url, more), &second);
         assert_eq!(members(&*current).await, emails(0..5));
     }

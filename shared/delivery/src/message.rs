@@ -139,7 +139,9 @@ impl From<&Message> for Outgoing {
     /// Sent at once, in the fair-queue group of its sync.
     fn from(message: &Message) -> Self {
         let group = match message {
-            Message::Plan { sync, .. } | Message::Call { sync, .. } | Message::Retire { sync } => Some(sync.to_string()),
+            Message::Plan { sync, .. } | Message::Call { sync, .. } | Message::Retire { sync } => {
+                Some(sync.to_string())
+            }
             Message::Ingest { dataset, .. } => Some(dataset.tenant().to_string()),
             Message::Sweep { sync, .. } => sync.as_ref().map(ToString::to_string),
         };

@@ -61,13 +61,20 @@ fn a_new_list_takes_the_place_of_the_old_one_once_it_is_loaded() {
         let half = w.remote.members(&w.sync(), "list-1");
         assert_eq!((half.len(), members(w)), (2, vec!["a0".to_owned(), "b0".to_owned()]), "nobody sees half a list");
         w.work_off(&World::QUEUES);
-        assert_eq!((list(w), lists(w), members(w)), ("list-1".into(), vec!["list-1".into()], vec!["a0".into(), "c0".into(), "d0".into()]));
+        assert_eq!(
+            (list(w), lists(w), members(w)),
+            ("list-1".into(), vec!["list-1".into()], vec!["a0".into(), "c0".into(), "d0".into()])
+        );
         assert_eq!(old_lists(w), 0);
         assert_eq!(w.remote.lists(&w.sync())["list-1"], "s0", "people know it by the name that they know");
 
         let writes = w.ghosts.writes();
         w.refresh();
-        assert_eq!((w.ghosts.writes(), list(w)), (writes, "list-1".to_owned()), "where nothing differs no list is made");
+        assert_eq!(
+            (w.ghosts.writes(), list(w)),
+            (writes, "list-1".to_owned()),
+            "where nothing differs no list is made"
+        );
         w.upload(vec![p("a", "a1", 0)], false);
         w.ingest();
         w.refresh();
@@ -147,7 +154,11 @@ fn an_overtaken_run_leaves_the_old_list_as_it_was_and_its_own_is_retired() {
             w.ingest();
             w.sweep();
             w.work_off(&[JANITOR]);
-            assert_eq!((list(w), members(w)), ("s0".into(), vec!["a0".to_owned(), "b0".to_owned()]), "A is what it was");
+            assert_eq!(
+                (list(w), members(w)),
+                ("s0".into(), vec!["a0".to_owned(), "b0".to_owned()]),
+                "A is what it was"
+            );
             let old = w.head(&w.sync()).expect("ingested").lists.old;
             assert!(matches!(&old[..], [one] if matches!(one.list, Named::Called(_)) == made), "{old:?}");
             w.work_off(&World::QUEUES);

@@ -9,8 +9,8 @@ use driftless_model::{
 
 use crate::Deltalog;
 use crate::head::{
-    ActivationGuard, Append, ConfigStamp, DeliveredRun, Fold, Head, HistoryRef, Hold, Names, Swap, Tick, VersionEntry,
-    NewList, OldList, VersionKind,
+    ActivationGuard, Append, ConfigStamp, DeliveredRun, Fold, Head, HistoryRef, Hold, Names, NewList, OldList, Swap,
+    Tick, VersionEntry, VersionKind,
 };
 use crate::item::{ChangeOp, LogItem, LogPartition};
 use crate::ledger::{Call, CallOutcome, Counts, Run, RunState};

@@ -147,6 +147,8 @@ pub fn try_fold(head: &Head, fold: &Fold) -> Option<Head> {
     new.last_succeeded_at = fold.succeeded_at.or(head.last_succeeded_at);
     if let Some(made) = &fold.new_list {
         new.lists.current = Some(made.list.clone());
+        // A sweep that read a worker's last outcome too early has given the list up.
+        new.lists.old.retain(|o| o.run != made.old.run);
         new.lists.old.push(made.old.clone());
     }
     Some(new)

@@ -55,7 +55,7 @@ pub async fn an_old_list_is_forgotten_once_it_is_retired(store: &dyn Deltalog) {
         done(store.replace_old_list(&id, &half, Some(&tried)).await);
     }
     lost(store.replace_old_list(&id, &half, None).await);
-    assert_eq!(read(store, name).await.lists.old, [tried.clone()]);
+    assert_eq!(read(store, name).await.lists.old.first(), Some(&tried));
     for _ in 0..2 {
         done(store.replace_old_list(&id, &tried, None).await);
     }

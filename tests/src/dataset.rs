@@ -163,6 +163,7 @@ pub(crate) fn sync(list: &str, consenting: bool, mapping: Mapping, settings: Set
         "reconcile": { "strangers": if settings.strangers_go { "remove" } else { "leave" } },
         "deadline": format!("{}s", settings.deadline_s),
         "strategy": match (settings.replaces, settings.compares) {
+            (Some(Replaces::ByNewList), _) => "new_list",
             (Some(_), _) => "replace",
             (None, true) => "compare",
             (None, false) => "auto",
@@ -178,6 +179,8 @@ pub enum Replaces {
     InSession,
     /// It is emptied, then filled.
     ByClearing,
+    /// Another list is made, and takes its place.
+    ByNewList,
 }
 
 /// The destination that replaces a whole list, two records a request.
@@ -194,13 +197,13 @@ pub(crate) fn replacing(how: Replaces) -> Destination {
             "timeout": "15s",
             "replaces": true,
         }),
-        Replaces::ByClearing => serde_json::json!({
+        Replaces::ByClearing | Replaces::ByNewList => serde_json::json!({
             "version": 1,
             "kind": "scim",
             "base_url": "https://crm.example",
             "auth": "none",
             "mode": "group",
-            "group": { "members_per_patch": 2, "supports_replace": true },
+            "group": { "members_per_patch": 2, "supports_replace": how == Replaces::ByClearing },
             "rate": { "requests": 100, "per": "1s" },
             "timeout": "10s",
         }),

@@ -48,8 +48,21 @@ impl Faults {
 }
 
 /// Steps that few histories come to.
-const SELDOM: [&str; 8] =
-    ["commit", "compact", "count_reject", "deactivate", "drop_hold", "list", "place_hold", "stamp_snapshot"];
+const SELDOM: [&str; 13] = [
+    "commit",
+    "compact",
+    "count_reject",
+    "create_list",
+    "deactivate",
+    "drop_hold",
+    "list",
+    "pass_name_on",
+    "place_hold",
+    "put_old_list",
+    "replace_old_list",
+    "retire_list",
+    "stamp_snapshot",
+];
 
 /// One point in ten, and every second of those that few histories come to.
 fn is_aimed_at(aim: u64, point: Point, when: When) -> bool {

@@ -14,6 +14,7 @@ use driftless_testkit::Random;
 
 use crate::dataset::key_hash;
 use crate::ghosts::Ghosts;
+use crate::named::Named;
 
 /// What the destination does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +45,15 @@ pub struct Remote {
 
 #[derive(Default)]
 #[allow(clippy::struct_excessive_bools)] // manners, each of which it has or has not
-struct State {
+pub(crate) struct State {
     /// What each identifier carries, by list.
-    members: BTreeMap<SyncId, BTreeMap<Identifier, String>>,
+    pub(crate) members: BTreeMap<ListId, BTreeMap<Identifier, String>>,
+    /// Which lists there are, and by what people know them.
+    pub(crate) named: Named,
     /// By list.
-    sessions: BTreeMap<SyncId, Replacing>,
+    sessions: BTreeMap<ListId, Replacing>,
     refused: BTreeSet<Identifier>,
-    down: bool,
+    pub(crate) down: bool,
     all_or_nothing: bool,
     stubborn: bool,
     moods: VecDeque<Mood>,
@@ -63,11 +66,11 @@ struct State {
     /// How long the next jobs take, before that is drawn again.
     durations: VecDeque<i64>,
     /// When the last accepted job of a list is done: a list's jobs are worked on in order.
-    busy_until: BTreeMap<SyncId, Millis>,
+    busy_until: BTreeMap<ListId, Millis>,
     /// What became of jobs.
     ended: BTreeMap<String, Answered>,
     /// Whom somebody else has put into a list.
-    by_hand: BTreeMap<SyncId, IdentifierSet>,
+    by_hand: BTreeMap<ListId, IdentifierSet>,
 }
 
 /// The session that replaces a list, and those that have ended.
@@ -83,10 +86,13 @@ const JOB_MS: [i64; 6] = [0, 3_000, 12_000, 70_000, 400_000, 1_500_000];
 /// How long we wait for a job.
 pub(crate) const JOB_TIMEOUT: Duration = Duration::from_mins(50);
 
+/// A list of a sync, as the sync calls it.
+pub(crate) type ListId = (SyncId, String);
+
 /// One request, as it travels.
 #[derive(Clone)]
 struct Sent {
-    sync: SyncId,
+    list: ListId,
     run: String,
     operation: Operation,
     rows: Vec<OutRow>,
@@ -94,7 +100,7 @@ struct Sent {
 }
 
 impl Remote {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -148,34 +154,36 @@ impl Remote {
         self.lock().moods.extend(moods);
     }
 
-    /// The members of a sync's list: by identifier, what it carries.
-    pub fn members(&self, sync: &SyncId) -> BTreeMap<Identifier, String> {
-        self.lock().members.get(sync).cloned().unwrap_or_default()
+    /// The members of a list of a sync: by identifier, what it carries.
+    pub fn members(&self, sync: &SyncId, list: &str) -> BTreeMap<Identifier, String> {
+        self.lock().members.get(&(sync.clone(), list.to_owned())).cloned().unwrap_or_default()
     }
 
-    /// Puts somebody into the list by hand.
+    /// Puts somebody into the configured list by hand.
     pub fn put(&self, sync: &SyncId, identifier: Identifier, value: &str) {
-        self.lock().by_hand.entry(sync.clone()).or_default().insert(identifier.clone());
-        self.lock().members.entry(sync.clone()).or_default().insert(identifier, value.to_owned());
+        let list = (sync.clone(), sync.to_string());
+        self.lock().by_hand.entry(list.clone()).or_default().insert(identifier.clone());
+        self.lock().members.entry(list).or_default().insert(identifier, value.to_owned());
     }
 
-    /// Takes somebody out of the list by hand.
+    /// Takes somebody out of the configured list by hand.
     pub fn take(&self, sync: &SyncId, identifiers: &IdentifierSet) {
+        let list = (sync.clone(), sync.to_string());
         let mut state = self.lock();
         for i in identifiers {
-            state.members.entry(sync.clone()).or_default().remove(i);
-            state.by_hand.entry(sync.clone()).or_default().remove(i);
+            state.members.entry(list.clone()).or_default().remove(i);
+            state.by_hand.entry(list.clone()).or_default().remove(i);
         }
     }
 
-    /// Who is in the list because somebody else has put them there.
-    pub fn by_hand(&self, sync: &SyncId) -> IdentifierSet {
-        self.lock().by_hand.get(sync).cloned().unwrap_or_default()
+    /// Who is in a list because somebody else has put them there.
+    pub fn by_hand(&self, sync: &SyncId, list: &str) -> IdentifierSet {
+        self.lock().by_hand.get(&(sync.clone(), list.to_owned())).cloned().unwrap_or_default()
     }
 
-    /// True while a request of this sync is on its way.
-    pub fn in_flight(&self, sync: &SyncId) -> bool {
-        self.lock().late.iter().any(|(_, s, _)| s.sync == *sync)
+    /// True while a request to this list is on its way.
+    pub fn in_flight(&self, sync: &SyncId, list: &str) -> bool {
+        self.lock().late.iter().any(|(_, s, _)| s.list.0 == *sync && s.list.1 == list)
     }
 
     /// Lets requests arrive that are due.
@@ -199,7 +207,7 @@ impl Remote {
 }
 
 impl State {
-    fn mood(&mut self) -> Mood {
+    pub(crate) fn mood(&mut self) -> Mood {
         if let Some(mood) = self.moods.pop_front() {
             return mood;
         }
@@ -220,10 +228,10 @@ impl State {
         self.accepted += 1;
         let name = format!("job-{}", self.accepted);
         if draw.1 != 29 {
-            let before = self.busy_until.get(&sent.sync).copied().unwrap_or(now).max(now);
+            let before = self.busy_until.get(&sent.list).copied().unwrap_or(now).max(now);
             let drawn = JOB_MS.get(draw.0).copied().unwrap_or(0);
             let done = before.plus(self.durations.pop_front().unwrap_or(drawn));
-            self.busy_until.insert(sent.sync.clone(), done);
+            self.busy_until.insert(sent.list.clone(), done);
             self.late.push((done, sent, Some(name.clone())));
         }
         Job::new(name).unwrap_or_else(|_| unreachable!("it is short"))
@@ -251,6 +259,9 @@ impl State {
 
     /// Applies the first rows of a request and says what became of them.
     fn apply(&mut self, sent: &Sent, rows: usize, ghosts: &Ghosts, heard: bool) -> Answered {
+        if self.named.is_gone(&sent.list) {
+            return Answered::Fatal { reason: "404".into() };
+        }
         if sent.operation == Operation::Clear {
             self.replace(sent, BTreeMap::new(), ghosts);
             return Answered::Rows(Vec::new());
@@ -268,9 +279,9 @@ impl State {
                 out.push(Some(Outcome::Rejected { reason: "refused".into() }.into()));
                 continue;
             }
-            ghosts.applied(&sent.sync, &sent.run, sent.operation, k, &row.identifiers, heard);
-            let members = self.members.entry(sent.sync.clone()).or_default();
-            let by_hand = self.by_hand.entry(sent.sync.clone()).or_default();
+            ghosts.applied(&sent.list, &sent.run, sent.operation, k, &row.identifiers, heard);
+            let members = self.members.entry(sent.list.clone()).or_default();
+            let by_hand = self.by_hand.entry(sent.list.clone()).or_default();
             for i in &row.identifiers {
                 by_hand.remove(i);
                 if sent.operation.sends() {
@@ -293,15 +304,15 @@ impl State {
 impl State {
     /// The list becomes this one.
     fn replace(&mut self, sent: &Sent, members: BTreeMap<Identifier, String>, ghosts: &Ghosts) {
-        self.by_hand.remove(&sent.sync);
-        let before = self.members.insert(sent.sync.clone(), members).unwrap_or_default();
-        ghosts.replaced(&sent.sync, &sent.run, before.into_keys().collect());
+        self.by_hand.remove(&sent.list);
+        let before = self.members.insert(sent.list.clone(), members).unwrap_or_default();
+        ghosts.replaced(&sent.list, &sent.run, before.into_keys().collect());
     }
 
     /// A part of a session: nothing is seen of it before the last one has come.
     fn part(&mut self, sent: &Sent, session: Session, ghosts: &Ghosts, heard: bool) -> Answered {
         let refused: Vec<bool> = sent.rows.iter().map(|row| self.refuses(sent.operation, row)).collect();
-        let replacing = self.sessions.entry(sent.sync.clone()).or_default();
+        let replacing = self.sessions.entry(sent.list.clone()).or_default();
         if replacing.ended.contains(&session.number) && !session.last() {
             // It comes late, and nobody waits for it.
             return Answered::Unavailable { reason: "the session has ended".into() };
@@ -320,7 +331,7 @@ impl State {
                 continue;
             }
             let k = key_hash(row.key.as_str());
-            ghosts.applied(&sent.sync, &sent.run, sent.operation, k, &row.identifiers, heard);
+            ghosts.applied(&sent.list, &sent.run, sent.operation, k, &row.identifiers, heard);
             taken.push(row.clone());
             outcomes.push(RowOutcome::from(Outcome::Delivered));
         }

@@ -227,6 +227,13 @@ impl World {
         at_once(self.memory.head(sync)).expect("memory")
     }
 
+    /// The members of the list that it goes by: by identifier, what it carries.
+    #[must_use]
+    pub fn members(&self, sync: &SyncId) -> BTreeMap<Identifier, String> {
+        let head = self.head(sync);
+        self.remote.members(sync, head.as_ref().map_or(sync.as_str(), |h| h.list()))
+    }
+
     /// The table behind what the functions see.
     #[must_use]
     pub fn memory(&self) -> &MemoryDeltalog {
@@ -295,7 +302,7 @@ impl World {
 
     /// Somebody else changes the list: takes out a member of ours, or puts back whom we have removed.
     pub fn meddle(&mut self, sync: &SyncId, random: &mut Random) {
-        let members = self.remote.members(sync);
+        let members = self.members(sync);
         let removed: Vec<Identifier> =
             self.ghosts.removed(sync).into_iter().filter(|i| !members.contains_key(i)).collect();
         if let (Some(i), true) = (random.pick(&removed), random.percent(40)) {

@@ -27,7 +27,7 @@ fn in_step(people: usize, settings: Settings) -> World {
     w.upload((0..people).map(person).collect(), false);
     w.ingest();
     w.refresh();
-    assert_eq!(w.remote.members(&w.sync()).len(), people);
+    assert_eq!(w.members(&w.sync()).len(), people);
     w
 }
 
@@ -55,7 +55,7 @@ fn take(w: &World, people: &[usize]) {
 }
 
 fn has(w: &World, n: usize) -> bool {
-    w.remote.members(&w.sync()).contains_key(&email(n))
+    w.members(&w.sync()).contains_key(&email(n))
 }
 
 fn well(mut w: World) {
@@ -119,7 +119,7 @@ fn strangers_stay_unless_the_list_is_ours_alone() {
         w.ghosts.sent_before(&w.sync(), &stranger);
         compare(&mut w, false);
         assert_eq!(drift(&w).strangers, 1);
-        let members: IdentifierSet = w.remote.members(&w.sync()).into_keys().collect();
+        let members: IdentifierSet = w.members(&w.sync()).into_keys().collect();
         assert_eq!(members.contains(&stranger), !strangers_go);
         assert_eq!(members.len(), 4 + usize::from(!strangers_go));
     }
@@ -134,10 +134,10 @@ fn too_many_strangers_are_held_until_a_person_approves() {
         w.ghosts.sent_before(&w.sync(), &stranger);
     }
     compare(&mut w, false);
-    assert_eq!(w.remote.members(&w.sync()).len(), 7, "DL-8: nobody is removed unasked");
+    assert_eq!(w.members(&w.sync()).len(), 7, "DL-8: nobody is removed unasked");
     assert!(w.approve(&w.sync()));
     w.refresh();
-    assert_eq!(w.remote.members(&w.sync()).len(), 4);
+    assert_eq!(w.members(&w.sync()).len(), 4);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn an_emptied_list_is_filled_again() {
     take(&w, &[0, 1, 2, 3]);
     compare(&mut w, false);
     assert_eq!(drift(&w), Drift { missing: 4, ..Drift::default() });
-    assert_eq!(w.remote.members(&w.sync()).len(), 4);
+    assert_eq!(w.members(&w.sync()).len(), 4);
     well(w);
 }
 
@@ -215,7 +215,7 @@ fn the_members_that_a_list_has_are_adopted() {
         w.refresh();
     }
     assert_eq!(drift(&w).strangers, 2);
-    let members = w.remote.members(&w.sync());
+    let members = w.members(&w.sync());
     assert!(!members.contains_key(&elsewhere), "who is not selected is removed");
     assert!((0..3).all(|n| has(&w, n)));
     assert!(members.contains_key(&Identifier::new("email", person(1).email.to_uppercase())), "who is selected stays");
@@ -235,7 +235,7 @@ fn the_strategy_reads_the_list_before_every_plan() {
     w.ingest();
     w.refresh();
     assert_eq!(drift(&w).missing, 1);
-    let members = w.remote.members(&w.sync());
+    let members = w.members(&w.sync());
     assert_eq!(members.len(), 4);
     assert!(has(&w, 1) && has(&w, 4) && !has(&w, 3));
     well(w);

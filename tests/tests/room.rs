@@ -53,7 +53,7 @@ fn a_first_load_of_many_is_cut_into_runs_of_full_calls_that_follow_each_other() 
     assert!(runs.iter().all(|run| run.state == RunState::Committed));
     let head = w.head(&w.sync()).expect("it was ingested");
     assert!(head.versions.is_empty() && head.residue.is_none(), "the last run takes the bulk version in: {head:?}");
-    assert_eq!(w.remote.members(&w.sync()).len(), 13);
+    assert_eq!(w.members(&w.sync()).len(), 13);
     ends_well(w);
 }
 
@@ -67,7 +67,7 @@ fn a_part_goes_on_with_the_newest_snapshot_and_what_no_longer_differs_is_not_sen
     w.ingest();
     w.work_off(&World::QUEUES);
     let added: u64 = runs(&w).iter().map(|run| run.counts.adds).sum();
-    let members = w.remote.members(&w.sync()).len();
+    let members = w.members(&w.sync()).len();
     assert_eq!(members, 6);
     assert!((6..=8).contains(&added), "{added} adds for 6 members, of whom some may have left since");
     ends_well(w);
@@ -91,7 +91,7 @@ fn a_sweep_sees_to_it_that_a_run_has_its_successor() {
     w.ask_for_sweep();
     w.work_off(&World::QUEUES);
     assert_eq!(runs(&w).len(), 2, "{}", w.ghosts.trace().join("\n"));
-    assert_eq!(w.remote.members(&w.sync()).len(), 8);
+    assert_eq!(w.members(&w.sync()).len(), 8);
     ends_well(w);
 }
 
@@ -107,7 +107,7 @@ fn a_planner_that_is_too_small_says_so_and_a_larger_one_heals_it_at_the_next_tic
     assert!(runs(&w).is_empty(), "nothing was begun");
     w.planner_mb = 1_024;
     tick(&mut w);
-    assert_eq!((attention(&w), w.remote.members(&w.sync()).len()), (None, 3));
+    assert_eq!((attention(&w), w.members(&w.sync()).len()), (None, 3));
     ends_well(w);
 }
 
@@ -120,10 +120,10 @@ fn nothing_is_sent_that_the_janitor_could_not_commit() {
     tick(&mut w);
     let reason = attention(&w).expect("somebody must act");
     assert!(reason.contains("raise JanitorMemoryMegabytes to"), "{reason}");
-    assert!(w.remote.members(&w.sync()).is_empty(), "nothing was sent");
+    assert!(w.members(&w.sync()).is_empty(), "nothing was sent");
     w.janitor_mb = 1_024;
     tick(&mut w);
-    assert_eq!((attention(&w), w.remote.members(&w.sync()).len()), (None, 3));
+    assert_eq!((attention(&w), w.members(&w.sync()).len()), (None, 3));
     ends_well(w);
 }
 

@@ -15,7 +15,7 @@ use driftless_runtime::tell_usage;
 use driftless_snapshot::{
     Digests, HashKey, Limits, Outcome, Report, SnapshotError, Source, View, ViewSpec, digest_against,
 };
-use driftless_state::{documents, names};
+use driftless_state::{documents, names, new_head};
 
 use crate::bulk::{Bulk, all_change};
 use crate::error::Error;
@@ -145,7 +145,7 @@ impl Ingest {
     async fn candidate(&self, entry: SyncEntry, snapshot: &SnapshotRef) -> Result<Result<Candidate, Taken>, Error> {
         let mut head = self.log.head(&entry.sync).await?;
         if head.as_ref().is_none_or(|h| h.incarnation < entry.incarnation) {
-            let new = Head::new(entry.sync.clone(), entry.incarnation, entry.names.clone(), entry.config.clone());
+            let new = new_head(self.log.as_ref(), &entry, head.as_ref(), self.clock.now()).await?;
             // Lost: another worker created it, or something newer is there; read what it is.
             let _: Swap = self.log.create_head(&new).await?;
             head = self.log.head(&entry.sync).await?;

@@ -17,6 +17,7 @@ mod compare;
 mod error;
 mod fits;
 mod handler;
+mod new_list;
 mod sweep;
 
 pub use compact::{Compacting, mergeable};

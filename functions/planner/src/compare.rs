@@ -79,6 +79,8 @@ impl Planner {
             counts: Counts::default(),
             rest: None,
             strategy: strategy.to_owned(),
+            new_list: None,
+            list: head.lists.current.clone(),
             compares: Some(Compares {
                 corrects: asked == Asked::Correct,
                 strangers_go: adopts || setting.config.reconcile.strangers == Strangers::Remove,

@@ -11,6 +11,7 @@
 
 pub mod calls;
 mod compare;
+mod decide;
 mod error;
 mod handler;
 mod payloads;

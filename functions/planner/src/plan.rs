@@ -1,10 +1,9 @@
 //! One run of one sync: from the head to queued calls.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use driftless_changeset::{Changeset, Net, NetInput, Removal, net_changes, outlives_bulk};
-use driftless_config::{Destination, Strategy};
+use driftless_changeset::{Changeset, Net};
+use driftless_config::Destination;
 use driftless_connector::capabilities_of;
 use driftless_delivery::{Message, Outgoing, Queue, sending};
 use driftless_deltalog::Deltalog;
@@ -12,21 +11,20 @@ use driftless_deltalog::head::{ActivationGuard, Attention, Head, Hold, Swap, Tic
 use driftless_deltalog::ledger::{Call, Counts, Reject, Run, RunState};
 use driftless_deltalog::registry::SyncEntry;
 use driftless_history::ChangesetParts;
-use driftless_model::{
-    AckRow, Clock, Disposition, KeyHash, Meter, Millis, Operation, RecordState, RunId, Tokens, Usage,
-};
+use driftless_model::{Clock, Disposition, KeyHash, Meter, Millis, Operation, RunId, SyncId, Tokens, Usage};
 use driftless_objects::Objects;
 use driftless_runtime::chain;
 use driftless_snapshot::{HashKey, Limits};
 use driftless_state::room::DoesNotFit;
-use driftless_state::{Cut, Part, Rest, SyncState, Touched, documents, names};
+use driftless_state::{SyncState, documents, names};
 
 use crate::calls::{Rows, lay_out, messages};
+use crate::decide::Decision;
 use crate::error::Error;
 pub use crate::request::{Asked, Planned, Request};
 use crate::room::Room;
-use crate::setting::{Setting, first_call, mode};
-use crate::strategy::{Alternative, Amounts, Way, alternatives, choose};
+use crate::setting::{Setting, first_call};
+use crate::strategy::Way;
 
 /// What a plan needs.
 pub struct Planner {
@@ -59,33 +57,6 @@ pub struct Planner {
 /// A tick's claim outlives every redelivery: Scheduler retries for a day, SQS keeps for 14.
 const TICK_DAYS: i64 = 30;
 const DAY_MS: i64 = 86_400_000;
-
-/// What planning decided, before anything is written.
-pub(crate) struct Decision {
-    pub(crate) way: Way,
-    /// The strategy, and why.
-    pub(crate) strategy: String,
-    pub(crate) alternatives: Vec<Alternative>,
-    pub(crate) net: Net,
-    pub(crate) a_size: u64,
-    pub(crate) run_hold: Option<(BTreeSet<KeyHash>, String)>,
-    pub(crate) over: Vec<(u64, String)>,
-    /// What is left to the runs after this one.
-    pub(crate) rest: Option<Rest>,
-    /// Bytes that what is sent may take.
-    pub(crate) sent_bytes: u64,
-}
-
-impl Decision {
-    /// Leaves more to the runs after this one.
-    fn leaves(&mut self, later: Rest) {
-        if later.waiting() > 0 {
-            let rest = self.rest.get_or_insert_default();
-            rest.adds += later.adds;
-            rest.updates += later.updates;
-        }
-    }
-}
 
 impl Planner {
     /// Plans a run if D differs from A (US 2025/0265237 \[0061\] ff., FIG. 5).
@@ -197,11 +168,12 @@ impl Planner {
         };
         decision.leaves(payloads.later);
         let mut rows = lay_out(&decision.net, payloads.of, &setting.capabilities, decision.way);
-        if !rows.oversized.is_empty() && matches!(decision.way, Way::Replace(_)) {
+        if !rows.oversized.is_empty() && decision.way.leaves_nobody_else() {
             // Who cannot be sent would be dropped although A has an older state of them: the list is not replaced.
+            let wanted = decision.way.strategy().as_str();
             decision.way = Way::FullThenRemove;
             decision.strategy =
-                "full_then_remove, not replace: some records are larger than a request may be".to_owned();
+                format!("full_then_remove, not {wanted}: some records are larger than a request may be");
             let payloads = self.payloads(head, setting, &mut decision).await?.of;
             rows = lay_out(&decision.net, payloads, &setting.capabilities, decision.way);
         }
@@ -225,7 +197,7 @@ impl Planner {
         if rows.rows.is_empty() && decision.net.transfers_due == 0 {
             return Ok(Planned::InSync);
         }
-        let first = first_call(head, setting).filter(|_| !rows.rows.is_empty());
+        let first = first_call(head, setting, decision.way).filter(|_| !rows.rows.is_empty());
         let calls = rows.calls(&id, &setting.capabilities, first);
         let mut run = self.run_item(request, head, setting, &decision, &rows, &calls, id, now);
         run.usage = self.meter.take_for(&head.sync) + still_to_come(head, &run, &calls);
@@ -245,6 +217,7 @@ impl Planner {
         id: RunId,
         now: Millis,
     ) -> Run {
+        let new_list = matches!(decision.way, Way::NewList { .. }).then(|| new_list_name(&head.sync, &id));
         Run {
             changeset: names::changeset(&head.sync, &id),
             id,
@@ -268,6 +241,8 @@ impl Planner {
             deadline: now.plus(setting.config.deadline.as_millis()),
             committed_at: None,
             result: None,
+            list: head.lists.current.clone(),
+            new_list,
             usage: Usage::default(),
         }
     }
@@ -334,167 +309,6 @@ impl Planner {
         Ok(())
     }
 
-    /// What differs, and how it is made equal. Where nothing differs a list is not replaced.
-    pub(crate) async fn decide(
-        &self,
-        head: &Head,
-        setting: &Setting,
-        state: &SyncState<'_>,
-    ) -> Result<Decision, Error> {
-        let full = setting.config.strategy == Strategy::FullThenRemove;
-        let mut decision = self.decide_for(head, setting, state, full).await?;
-        let amounts = Amounts::of(&decision.net, decision.a_size).and(decision.rest);
-        decision.alternatives = alternatives(&amounts, setting.config.mode, &setting.capabilities);
-        let (mut way, mut strategy) = choose(setting.config.strategy, &decision.alternatives);
-        if way.sends_all()
-            && let Err(problem) = self.room.holds(amounts.list)
-        {
-            let delta = decision.alternatives.iter().find(|a| a.way == Way::Delta);
-            if setting.config.strategy != Strategy::Auto || delta.is_some_and(|delta| delta.impossible.is_some()) {
-                return Err(problem.into());
-            }
-            // A delta can be sent in parts.
-            strategy = format!("delta, not {}: {problem}", way.strategy().as_str());
-            way = Way::Delta;
-        }
-        if way.sends_all() && !full && !decision.net.is_empty() {
-            let whole = self.decide_for(head, setting, state, true).await?;
-            (decision.net, decision.rest) = (whole.net, None);
-        }
-        Ok(Decision { way, strategy, ..decision })
-    }
-
-    /// D against A, under holds, horizon, quarantine and the guards of the run. With `full` members that do not differ are sent too.
-    async fn decide_for(
-        &self,
-        head: &Head,
-        setting: &Setting,
-        state: &SyncState<'_>,
-        full: bool,
-    ) -> Result<Decision, Error> {
-        let share = self.room.share(head, state.differ_at_most().await?, &setting.capabilities)?;
-        if full {
-            self.room.holds(state.list_at_most().await?)?;
-        }
-        let deltas = state.deltas().await?;
-        let a_size = state.list_size(&deltas).await?;
-        let now = self.clock.now();
-        let horizon = setting.config.horizon.map(|h| now.plus(-h.as_millis()));
-        let beyond_horizon = |updated_at: &BTreeMap<KeyHash, Millis>| -> BTreeSet<KeyHash> {
-            let old = |at: &Millis| horizon.is_some_and(|h| *at < h);
-            updated_at.iter().filter(|(_, at)| old(at)).map(|(k, _)| *k).collect()
-        };
-        let limit = setting.config.attempt_limit;
-        let rejects = self.log.rejects(&head.sync).await?;
-        let quarantined = rejects.iter().filter(|r| r.attempts >= limit).map(|r| (r.key_hash, r.attr_hash)).collect();
-        let mut holds: BTreeMap<u64, BTreeSet<KeyHash>> = BTreeMap::new();
-        for (number, hold) in &head.holds {
-            holds.insert(*number, driftless_history::read_holds(self.objects.as_ref(), &hold.object).await?);
-        }
-        let bulk = state.newest_bulk(None).map(|(version, _)| version);
-        let named_by = |approved: bool| -> BTreeSet<KeyHash> {
-            let of = |n: &u64| {
-                let hold = head.holds.get(n).filter(|_| outlives_bulk(Head::held_version(*n), bulk));
-                hold.is_some_and(|h| h.approved_at.is_some() == approved)
-            };
-            holds.iter().filter(|(n, _)| of(n)).flat_map(|(_, keys)| keys.iter().copied()).collect()
-        };
-        let (mut held, approved) = (named_by(false), named_by(true));
-        let mode = mode(setting.config.mode);
-        let alone = |of: &Touched, a: &BTreeMap<KeyHash, AckRow>| -> BTreeSet<KeyHash> {
-            let net = net_changes(&NetInput {
-                d: &of.states,
-                a,
-                resend: &BTreeMap::new(),
-                held: &held,
-                beyond_horizon: &beyond_horizon(&of.updated_at),
-                quarantined: &quarantined,
-                mode,
-            });
-            net.sends.into_iter().map(|s| s.key_hash).collect()
-        };
-        let fingerprint = &head.config.fingerprint;
-        let cut = if full { Cut::NONE } else { share.cut(&alone) };
-        let part = state.part(&deltas, fingerprint, &cut).await;
-        let Part { touched: Touched { states, updated_at }, rest } = match part {
-            Err(driftless_state::Error::CannotWait { records }) => return Err(self.room.too_many(records).into()),
-            part => part?,
-        };
-        // Who waits must not be sent as A has them meanwhile: the buffer goes on when nobody waits any more.
-        let resend = match rest {
-            Some(_) => BTreeMap::new(),
-            None => self.resend(head, setting, state, &deltas, &states, full).await?,
-        };
-        let keys: BTreeSet<KeyHash> = states.keys().chain(resend.keys()).copied().collect();
-        let a: BTreeMap<KeyHash, AckRow> = state.a_rows(&keys, &deltas, fingerprint).await?;
-        let beyond_horizon = beyond_horizon(&updated_at);
-        let input = |held: &BTreeSet<KeyHash>| {
-            net_changes(&NetInput {
-                d: &states,
-                a: &a,
-                resend: &resend,
-                held,
-                beyond_horizon: &beyond_horizon,
-                quarantined: &quarantined,
-                mode,
-            })
-        };
-        let mut net = input(&held);
-        // Nine per cent a day must not empty a list in a week: what leaves A in this run, but for what a person approved.
-        let leaving = |r: &&Removal| states.get(&r.key_hash).is_some_and(|(_, s)| s.is_none());
-        let unapproved: BTreeSet<KeyHash> =
-            net.removals.iter().filter(leaving).map(|r| r.key_hash).filter(|k| !approved.contains(k)).collect();
-        let allowed = setting.config.guards.max_removals.of(a_size);
-        let mut run_hold = None;
-        if unapproved.len() as u64 > allowed {
-            let reason = format!(
-                "a run would remove {} of {a_size} members, {allowed} allowed (max_removals)",
-                unapproved.len()
-            );
-            held.extend(&unapproved);
-            net = input(&held);
-            run_hold = Some((unapproved, reason));
-        }
-        let pending: BTreeSet<KeyHash> = net.held.iter().copied().chain(removed(&net)).collect();
-        // Whoever a hold is about may be among those that are not looked at.
-        let all = rest.is_none();
-        let over =
-            head.holds.iter().filter(|(n, _)| all && holds.get(n).is_some_and(|keys| keys.is_disjoint(&pending)));
-        let over = over.map(|(n, h)| (*n, h.object.clone())).collect();
-        let (way, strategy) = (Way::Delta, String::new());
-        let (alternatives, sent_bytes) = (Vec::new(), share.sent_bytes);
-        Ok(Decision { way, strategy, alternatives, net, a_size, run_hold, over, rest, sent_bytes })
-    }
-
-    /// Members of D that are sent although nothing differs: all of them where the whole list is sent, what was delivered lately
-    /// while the buffer lasts.
-    async fn resend(
-        &self,
-        head: &Head,
-        setting: &Setting,
-        state: &SyncState<'_>,
-        deltas: &BTreeMap<KeyHash, Option<AckRow>>,
-        states: &driftless_changeset::States,
-        full: bool,
-    ) -> Result<BTreeMap<KeyHash, RecordState>, Error> {
-        let buffer = setting.config.buffer;
-        if (!full && buffer.is_zero()) || !state.made_under(&head.config.fingerprint) {
-            return Ok(BTreeMap::new());
-        }
-        let since = self.clock.now().plus(-buffer.as_millis());
-        let rows = state.all_rows(deltas).await?;
-        let again = rows.into_iter().filter(|(_, r)| full || r.last_sent_at.is_some_and(|at| at >= since));
-        Ok(again
-            .filter_map(|(k, row)| match states.get(&k) {
-                Some((_, state)) => state.clone().map(|s| (k, s)),
-                None => row.acknowledged.map(|a| {
-                    let s = RecordState { key: row.key, attr_hash: a.attr_hash, identifiers: a.identifiers };
-                    (k, s)
-                }),
-            })
-            .collect())
-    }
-
     /// A run-level hold is placed before anything is planned around it; holds that hold nobody any more are dropped.
     async fn write_holds(&self, head: &Head, setting: &Setting, decision: &Decision) -> Result<(), Error> {
         if let Some((keys, reason)) = &decision.run_hold {
@@ -523,6 +337,12 @@ impl Planner {
 pub(crate) fn still_to_come(head: &Head, run: &Run, calls: &[Call]) -> Usage {
     let write_units = 1 + calls.len() as u64 + 2 * (head.write_units() + 1);
     sending(&messages(run, calls, run.phase)) + Usage { write_units, puts: 1, ..Usage::default() }
+}
+
+/// What the list is called that a run makes: after its sync, and unlike every other.
+fn new_list_name(sync: &SyncId, run: &RunId) -> String {
+    let token = run.as_str().split_once('-').map_or(run.as_str(), |(_, token)| token);
+    format!("{sync}-{token}")
 }
 
 pub(crate) fn counts(net: &Net, rows: &Rows) -> Counts {

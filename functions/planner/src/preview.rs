@@ -48,7 +48,8 @@ impl Planner {
         let mut decision = self.decide(&head, &setting, &state).await?;
         let Payloads { of: payloads, .. } = self.payloads(&head, &setting, &mut decision).await?;
         let rows = lay_out(&decision.net, payloads, &setting.capabilities, decision.way);
-        let calls = rows.calls(&RunId::new("preview"), &setting.capabilities, first_call(&head, &setting));
+        let calls =
+            rows.calls(&RunId::new("preview"), &setting.capabilities, first_call(&head, &setting, decision.way));
         Ok(Some(Preview {
             counts: counts(&decision.net, &rows),
             sample: decision.net.sends.iter().map(|s| s.key_hash).chain(removed(&decision.net)).take(10).collect(),

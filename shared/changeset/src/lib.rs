@@ -11,6 +11,7 @@
 //!    Where that is too much for one run, [`part`] says who can wait;
 //! 4. [`pack`] cuts the rows into the fewest calls;
 //! 5. [`settle`] moves A forward by exactly what was delivered (US 6,044,381: what is not acknowledged is forgotten as sent);
+//!    [`settle_new_list`] is its counterpart for a run that has loaded a new list;
 //! 6. [`residue`] is what remains different;
 //! 7. a [`Comparison`] with the remote list says where A is wrong: whoever is missing there becomes uncertain, and so differs from D.
 //!
@@ -28,6 +29,7 @@ mod differing;
 mod drift;
 mod merge;
 mod net;
+mod new_list;
 mod pack;
 pub mod part;
 mod row;
@@ -40,6 +42,7 @@ pub use differing::{Differing, Side, Step, differing};
 pub use drift::{Comparison, Drift, RemoteList, as_compared, still_there};
 pub use merge::{Changes, MergeDiff, forget_fingerprints, merge_diff};
 pub use net::{Mode, Net, NetInput, Removal, Send, net_changes};
+pub use new_list::{dropped_by_new_list, settle_new_list};
 pub use pack::{BatchLimit, CallRange, pack};
 pub use row::{Changeset, PlannedRow, Transfer};
 pub use rules::{Rule, keeps};

@@ -66,6 +66,11 @@ pub enum Message {
         /// Object key of the changeset.
         changeset: String,
     },
+    /// To a connector: retire the old lists that the head of the sync names and that are at its destination.
+    Retire {
+        /// The sync.
+        sync: SyncId,
+    },
     /// To the janitor: commit what has settled and repair what a crash left.
     Sweep {
         /// Only this sync; without it, every sync.
@@ -98,6 +103,7 @@ impl Message {
             Self::Plan { .. } => "plan",
             Self::Compare { .. } => "compare",
             Self::Call { .. } => "call",
+            Self::Retire { .. } => "retire",
             Self::Sweep { .. } => "sweep",
         }
     }
@@ -135,6 +141,7 @@ impl Message {
             Some("plan") => "plan",
             Some("compare") => "compare",
             Some("call") => "call",
+            Some("retire") => "retire",
             Some("sweep") => "sweep",
             _ => return Err(Malformed::UnknownKind),
         };
@@ -146,9 +153,10 @@ impl From<&Message> for Outgoing {
     /// Sent at once, in the fair-queue group of its sync.
     fn from(message: &Message) -> Self {
         let group = match message {
-            Message::Plan { sync, .. } | Message::Compare { sync, .. } | Message::Call { sync, .. } => {
-                Some(sync.to_string())
-            }
+            Message::Plan { sync, .. }
+            | Message::Compare { sync, .. }
+            | Message::Call { sync, .. }
+            | Message::Retire { sync } => Some(sync.to_string()),
             Message::Ingest { dataset, .. } => Some(dataset.tenant().to_string()),
             Message::Sweep { sync, .. } => sync.as_ref().map(ToString::to_string),
         };
@@ -214,6 +222,7 @@ mod tests {
                     r#""first_row":1500,"rows":500,"changeset":"changesets/newsletter/1-01K.parquet"}"#
                 ),
             ),
+            (Message::Retire { sync: sync.clone() }, r#"{"v":1,"kind":"retire","sync":"newsletter"}"#),
             (
                 Message::Sweep { sync: Some(sync), run: Some(RunId::new("1-01K")) },
                 r#"{"v":1,"kind":"sweep","sync":"newsletter","run":"1-01K"}"#,

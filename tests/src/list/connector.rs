@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use driftless_connector::{
     Answer, Answered, Batch, Capabilities, CheckStep, Connector, Failure, Gate, Job, ListState, Member, Page,
 };
-use driftless_model::{Clock, Identifier, Millis, Operation, Outcome, SyncId};
+use driftless_model::{Clock, Identifier, Millis, Operation, Outcome};
 use driftless_testkit::{ManualClock, Steps};
 
-use super::{Mood, Remote, Sent};
+use super::{ListId, Mood, Remote, Sent};
 use crate::dataset::key_hash;
 use crate::ghosts::Ghosts;
 
@@ -28,8 +28,8 @@ pub(crate) struct Scripted {
     pub clock: Arc<ManualClock>,
     /// The invocation's steps: requests are points at which it can die.
     pub steps: Steps,
-    /// The sync whose list it is.
-    pub sync: SyncId,
+    /// The list.
+    pub list: ListId,
     /// The run on whose behalf it sends.
     pub run: String,
     /// As the planner knows them.
@@ -113,7 +113,7 @@ impl Connector for Scripted {
 
     async fn send(&self, batch: &Batch<'_>) -> Answer {
         let sent = Sent {
-            sync: self.sync.clone(),
+            list: self.list.clone(),
             run: self.run.clone(),
             operation: batch.operation,
             rows: batch.rows.to_vec(),
@@ -124,7 +124,7 @@ impl Connector for Scripted {
 
     async fn clear(&self, _: Millis, batch: &Batch<'_>) -> Answer {
         let sent = Sent {
-            sync: self.sync.clone(),
+            list: self.list.clone(),
             run: self.run.clone(),
             operation: Operation::Clear,
             rows: Vec::new(),
@@ -146,10 +146,22 @@ impl Connector for Scripted {
         if let Answered::Rows(outcomes) = &answered {
             let said = batch.rows.iter().zip(outcomes).filter(|(_, row)| row.outcome == Outcome::Delivered);
             for (row, _) in said {
-                self.ghosts.heard(&self.sync, key_hash(row.key.as_str()), &row.identifiers);
+                self.ghosts.heard(&self.list, key_hash(row.key.as_str()), &row.identifiers);
             }
         }
         Answer { is: answered, requests: 1 }
+    }
+
+    async fn create_list(&self, name: &str) -> Result<String, Failure> {
+        self.make(name).await
+    }
+
+    async fn retire_list(&self, list: &str) -> Result<(), Failure> {
+        self.delete(list).await
+    }
+
+    async fn pass_name_on(&self, old: &str, new: &str, mark: &str) -> Result<String, Failure> {
+        self.rename(old, new, mark).await
     }
 
     async fn inspect(&self) -> Result<ListState, Failure> {
@@ -158,7 +170,7 @@ impl Connector for Scripted {
             if state.down {
                 return Ok(Err(Failure::Unavailable { reason: "503".into() }));
             }
-            let empty = state.members.get(&self.sync).is_none_or(BTreeMap::is_empty);
+            let empty = state.members.get(&self.list).is_none_or(BTreeMap::is_empty);
             Ok::<_, ()>(Ok(if empty { ListState::Empty } else { ListState::NotEmpty }))
         };
         let lost = || Err(Failure::Unavailable { reason: "reset".into() });
@@ -182,10 +194,10 @@ impl Connector for Scripted {
                 Mood::LosesAnswer | Mood::NeverGetsIt | Mood::GetsItLate => return unavailable("timeout"),
             }
             let from: usize = cursor.as_deref().unwrap_or("0").parse().unwrap_or_default();
-            let all: Vec<&Identifier> = state.members.get(&self.sync).into_iter().flat_map(BTreeMap::keys).collect();
+            let all: Vec<&Identifier> = state.members.get(&self.list).into_iter().flat_map(BTreeMap::keys).collect();
             let page = all.iter().skip(from).take(PAGE);
             // Whom we have sent it shows in a case of its own.
-            let by_hand = state.by_hand.get(&self.sync).cloned().unwrap_or_default();
+            let by_hand = state.by_hand.get(&self.list).cloned().unwrap_or_default();
             let member = |i: &&Identifier| {
                 let value = if by_hand.contains(i) { i.value.clone() } else { i.value.to_uppercase() };
                 let identifier = Identifier::new(i.field.clone(), value);

@@ -155,19 +155,13 @@ impl Sync {
     }
 
     fn check_policies(&self, found: &mut Vec<Finding>) {
-        if self.strategy == Strategy::NewList {
-            found.push(Finding::new(
-                "strategy",
-                "the strategy `new_list` is not available yet",
-                "write auto, delta, full_then_remove, replace or compare",
-            ));
-        }
         self.check_reconcile(found);
-        if self.mode != Mode::Mirror && self.strategy == Strategy::Replace {
+        if self.mode != Mode::Mirror && matches!(self.strategy, Strategy::Replace | Strategy::NewList) {
             found.push(Finding::new(
                 "strategy",
                 format!(
-                    "`replace` takes everybody out who is not selected, and the mode `{}` does not",
+                    "`{}` leaves nobody in the list who is not selected, and the mode `{}` does not",
+                    self.strategy.as_str(),
                     self.mode.as_str()
                 ),
                 "write mode: mirror, or another strategy",

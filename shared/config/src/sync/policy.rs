@@ -75,7 +75,9 @@ pub enum Strategy {
     /// The remote list is read first, in every run: who is missing in it is sent again, who was removed and is still there is
     /// removed again. Then what changed is sent.
     Compare,
-    /// A new list is loaded and takes the place of the old one. Not available yet.
+    /// A new list is made and loaded, and takes the place of the old one once everything is acknowledged; the old list is deleted
+    /// then, also the first one, which `list` names. Nobody ever sees half a list. Where a hold, the horizon or rejections keep
+    /// records as they are, a run sends only what changed instead.
     NewList,
 }
 

@@ -16,7 +16,7 @@ use crate::strategy::Way;
 /// What was read.
 #[derive(Default)]
 pub(crate) struct Payloads {
-    pub(crate) payloads: BTreeMap<KeyHash, Payload>,
+    pub(crate) by_key: BTreeMap<KeyHash, Payload>,
     /// Of the records that were found, those that this run has no room for.
     pub(crate) later: Rest,
     /// Bytes that those would have taken that cannot be left to a later run.
@@ -26,7 +26,7 @@ pub(crate) struct Payloads {
 impl Payloads {
     /// Records that were found.
     pub(crate) fn found(&self) -> u64 {
-        self.payloads.len() as u64 + self.later.waiting()
+        self.by_key.len() as u64 + self.later.waiting()
     }
 }
 
@@ -54,9 +54,9 @@ impl Planner {
             let payload = Payload::from(record);
             let send = sends.binary_search_by_key(&key_hash, |s| s.key_hash).ok().and_then(|at| sends.get(at));
             let Some(send) = send else { return };
-            if out.payloads.is_empty() || bytes + payload.bytes() <= room {
+            if out.by_key.is_empty() || bytes + payload.bytes() <= room {
                 bytes += payload.bytes();
-                out.payloads.insert(key_hash, payload);
+                out.by_key.insert(key_hash, payload);
             } else if way != Way::Delta || send.after_removal {
                 out.too_much += payload.bytes();
             } else if send.operation == Operation::Update {

@@ -226,13 +226,13 @@ impl Planner {
             Err(e) => return Err(e),
         };
         decision.leaves(payloads.later);
-        let mut rows = lay_out(&decision.net, payloads.payloads, &setting.capabilities, decision.way);
+        let mut rows = lay_out(&decision.net, payloads.by_key, &setting.capabilities, decision.way);
         if !rows.oversized.is_empty() && matches!(decision.way, Way::Replace(_)) {
             // Who cannot be sent would be dropped although A has an older state of them: the list is not replaced.
             decision.way = Way::FullThenRemove;
             decision.strategy =
                 "full_then_remove, not replace: some records are larger than a request may be".to_owned();
-            let payloads = self.payloads(head, setting, &mut decision).await?.payloads;
+            let payloads = self.payloads(head, setting, &mut decision).await?.by_key;
             rows = lay_out(&decision.net, payloads, &setting.capabilities, decision.way);
         }
         if let Some(rest) = &mut decision.rest {

@@ -46,8 +46,8 @@ impl Planner {
         let setting = self.setting(entry).await?;
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &head);
         let mut decision = self.decide(&head, &setting, &state).await?;
-        let Payloads { payloads, .. } = self.payloads(&head, &setting, &mut decision).await?;
-        let rows = lay_out(&decision.net, payloads, &setting.capabilities, decision.way);
+        let Payloads { by_key, .. } = self.payloads(&head, &setting, &mut decision).await?;
+        let rows = lay_out(&decision.net, by_key, &setting.capabilities, decision.way);
         let calls = rows.calls(&RunId::new("preview"), &setting.capabilities, first_call(&head, &setting));
         Ok(Some(Preview {
             counts: counts(&decision.net, &rows),

@@ -76,12 +76,12 @@ fn run(arguments: &[String]) -> anyhow::Result<Value> {
         let bench = Bench::new(work).await?;
         match (step.as_str(), snapshot) {
             ("apply", Some(snapshot)) => bench.apply(snapshot).await,
-            ("ingest", Some(snapshot)) => bench.measured(Box::pin(bench.ingest(snapshot))).await,
+            ("ingest", Some(snapshot)) => Box::pin(bench.measured(bench.ingest(snapshot))).await,
             ("assume", _) => bench.assume().await,
-            ("plan", _) => bench.measured(Box::pin(bench.plan())).await,
+            ("plan", _) => Box::pin(bench.measured(bench.plan())).await,
             ("commit", _) => {
                 let calls = bench.deliver().await?;
-                let told = bench.measured(Box::pin(bench.commit())).await?;
+                let told = Box::pin(bench.measured(bench.commit())).await?;
                 Ok(json!({ "calls": calls, "of": told }))
             }
             (other, _) => anyhow::bail!("there is no step {other}, or it needs a snapshot"),

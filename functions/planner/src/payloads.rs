@@ -17,7 +17,7 @@ use crate::strategy::Way;
 /// What was read.
 #[derive(Default)]
 pub(crate) struct Payloads {
-    pub(crate) of: BTreeMap<KeyHash, Payload>,
+    pub(crate) by_key: BTreeMap<KeyHash, Payload>,
     /// Of the records that were found, those that this run has no room for.
     pub(crate) later: Rest,
     /// Bytes that those would have taken that cannot be left to a later run.
@@ -27,7 +27,7 @@ pub(crate) struct Payloads {
 impl Payloads {
     /// Records that were found.
     pub(crate) fn found(&self) -> u64 {
-        self.of.len() as u64 + self.later.waiting()
+        self.by_key.len() as u64 + self.later.waiting()
     }
 }
 
@@ -55,9 +55,9 @@ impl Planner {
             let payload = Payload::from(record);
             let send = sends.binary_search_by_key(&key_hash, |s| s.key_hash).ok().and_then(|at| sends.get(at));
             let Some(send) = send else { return };
-            if out.of.is_empty() || bytes + payload.bytes() <= room {
+            if out.by_key.is_empty() || bytes + payload.bytes() <= room {
                 bytes += payload.bytes();
-                out.of.insert(key_hash, payload);
+                out.by_key.insert(key_hash, payload);
             } else if way != Way::Delta || send.after_removal {
                 out.too_much += payload.bytes();
             } else if send.operation == Operation::Update {

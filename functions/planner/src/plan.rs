@@ -167,14 +167,14 @@ impl Planner {
             Err(e) => return Err(e),
         };
         decision.leaves(payloads.later);
-        let mut rows = lay_out(&decision.net, payloads.of, &setting.capabilities, decision.way);
+        let mut rows = lay_out(&decision.net, payloads.by_key, &setting.capabilities, decision.way);
         if !rows.oversized.is_empty() && decision.way.leaves_nobody_else() {
             // Who cannot be sent would be dropped although A has an older state of them: the list is not replaced.
             let wanted = decision.way.strategy().as_str();
             decision.way = Way::FullThenRemove;
             decision.strategy =
                 format!("full_then_remove, not {wanted}: some records are larger than a request may be");
-            let payloads = self.payloads(head, setting, &mut decision).await?.of;
+            let payloads = self.payloads(head, setting, &mut decision).await?.by_key;
             rows = lay_out(&decision.net, payloads, &setting.capabilities, decision.way);
         }
         if let Some(rest) = &mut decision.rest {

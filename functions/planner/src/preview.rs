@@ -46,7 +46,7 @@ impl Planner {
         let setting = self.setting(entry).await?;
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), &head);
         let mut decision = self.decide(&head, &setting, &state).await?;
-        let Payloads { of: payloads, .. } = self.payloads(&head, &setting, &mut decision).await?;
+        let Payloads { by_key: payloads, .. } = self.payloads(&head, &setting, &mut decision).await?;
         let rows = lay_out(&decision.net, payloads, &setting.capabilities, decision.way);
         let calls =
             rows.calls(&RunId::new("preview"), &setting.capabilities, first_call(&head, &setting, decision.way));

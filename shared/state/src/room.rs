@@ -133,6 +133,7 @@ pub fn named(head: &Head) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -452,7 +452,7 @@ impl World {
         self.check_d("a commit");
         let a = self.all_of_a(&self.deltas(), self.base_epoch);
         let known: IdentifierSet = a.values().flat_map(|r| r.identifiers.iter().cloned()).collect();
-        let lost: Vec<_> = self.destination.members.keys().filter(|i| !known.contains(*i)).collect();
+        let lost: Vec<_> = self.destination.members.keys().filter(|i| !known.contains(i)).collect();
         assert!(lost.is_empty(), "DL-2: nobody remembers {} members of the list", lost.len());
     }
 

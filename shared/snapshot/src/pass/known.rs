@@ -86,7 +86,7 @@ impl Segment {
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // less than `spread`
     const fn line(&self, key: KeyHash) -> usize {
-        ((high(key) << SEGMENT_BITS) as u128 * self.spread as u128 >> 64) as usize
+        (((high(key) << SEGMENT_BITS) as u128 * self.spread as u128) >> 64) as usize
     }
 }
 

@@ -170,7 +170,9 @@ mod tests {
         ) {
             let smallest = |rows: &mut dyn Iterator<Item = &(u128, u64)>| {
                 let mut smallest = BTreeMap::new();
-                rows.for_each(|(k, h)| drop(smallest.entry(*k).or_insert(*h)));
+                for (k, h) in rows {
+                    smallest.entry(*k).or_insert(*h);
+                }
                 smallest
             };
             let expected = merge_diff(rows(&d), rows(&smallest(&mut s.iter())), true);

@@ -92,7 +92,7 @@ fn whoever_dies_anywhere_leaves_no_list_behind() {
         (TO_CRM, "settle"),
         (TO_CRM, "request"),
         (JANITOR, "calls"),
-        (JANITOR, "create"),
+        (JANITOR, "create_object"),
         (JANITOR, "fold"),
         (JANITOR, "update_run"),
         (TO_CRM, "pass_name_on"),

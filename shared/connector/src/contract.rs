@@ -55,8 +55,8 @@ pub trait Connector: Send + Sync {
         Answer { is: Answered::Fatal { reason: "this kind of destination cannot clear a list".into() }, requests: 0 }
     }
 
-    /// Creates a list of that name and answers what a sync calls it by. Where the API allows, a list of that name which is
-    /// there already is taken; else two calls make two lists, and the caller asks only once it knows the first is lost.
+    /// Creates a list of that name and answers what a sync calls it by. A list of that name which is there already is taken, so
+    /// that whoever did not hear the answer asks again; where an API cannot find lists by name, two calls make two.
     async fn create_list(&self, name: &str) -> Result<String, Failure> {
         let _ = name;
         Err(Failure::Unsupported { what: "create a list" })
@@ -66,6 +66,16 @@ pub trait Connector: Send + Sync {
     async fn retire_list(&self, list: &str) -> Result<(), Failure> {
         let _ = list;
         Err(Failure::Unsupported { what: "retire a list" })
+    }
+
+    /// Where people know lists by a name that can be changed: gives the list that took the place of `old` the name of that, and
+    /// `old` a name that ends in `mark`. Answers what `old` is called by from now on. Both are called as a sync calls them.
+    ///
+    /// Repeatable: a list whose name ends in `mark` has passed it on already. Where `old` is gone there is nothing to do, and
+    /// so it is where lists have no names.
+    async fn pass_name_on(&self, old: &str, new: &str, mark: &str) -> Result<String, Failure> {
+        let _ = (new, mark);
+        Ok(old.to_owned())
     }
 
     /// Whether the list can be read, and is empty. Changes nothing.

@@ -156,10 +156,10 @@ async fn a_group_is_cleared_at_once_and_new_groups_are_made_and_retired() {
     }
     assert_eq!(letters(&deliver(&*connector, Operation::Add, &rows(3)).await), "DDD");
 
-    for _ in 0..2 {
-        assert_eq!(connector.create_list("news 2").await, Ok("news 2".into()), "the one that is there is taken");
-    }
-    let second = support::connector(&scim(&server.url, ""), "news 2");
+    let made = connector.create_list("news 2").await.unwrap();
+    assert_eq!(connector.create_list("news 2").await.as_ref(), Ok(&made), "the one that is there is taken");
+    assert!(made.starts_with("id:"), "it is found whatever name it gets");
+    let second = support::connector(&scim(&server.url, ""), &made);
     assert_eq!(letters(&deliver(&*second, Operation::Add, &rows(2)).await), "DD");
     for _ in 0..2 {
         connector.retire_list("news").await.unwrap();
@@ -171,6 +171,41 @@ async fn a_group_is_cleared_at_once_and_new_groups_are_made_and_retired() {
     let id = by_id.create_list("news 3").await.unwrap();
     assert_eq!(by_id.create_list("news 3").await, Ok(id.clone()));
     by_id.retire_list(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_group_that_takes_the_place_of_another_gets_its_name() {
+    for more in ["group: {create: true}", "group: {by: id}"] {
+        let Some(server) = Independent::start().await else { return };
+        let named = server.connector("group: {create: true}").await;
+        deliver(&*named, Operation::Add, &rows(3)).await;
+        let by_id = more.contains("by: id");
+        let made = support::connector(&scim(&server.url, more), "none").create_list("news").await.unwrap();
+        let first = if by_id { made } else { "news".to_owned() };
+        let current = support::connector(&scim(&server.url, more), &first);
+        let second = current.create_list("newsletter-1").await.unwrap();
+        deliver(&*support::connector(&scim(&server.url, more), &second), Operation::Add, &rows(5)).await;
+
+        let mut old = String::new();
+        for _ in 0..2 {
+            old = current.pass_name_on(&first, &second, " (before r1)").await.unwrap();
+            assert_ne!(old, second);
+            // Whoever knows the name finds the new one by it.
+            let people = support::connector(&scim(&server.url, ""), "news");
+            assert_eq!(members(&*people).await, emails(0..5));
+            let before = support::connector(&scim(&server.url, ""), "news (before r1)");
+            assert_eq!(members(&*before).await, emails(0..3), "the old one stands aside, unchanged");
+        }
+        for _ in 0..2 {
+            current.retire_list(&old).await.unwrap();
+        }
+        assert!(
+            current.pass_name_on(&old, &second, " (before r1)").await.is_ok(),
+            "who is gone has nothing to pass on"
+        );
+        let current = support::connector(&scim(&server.url, more), &second);
+        assert_eq!(members(&*current).await, emails(0..5));
+    }
 }
 
 #[tokio::test]

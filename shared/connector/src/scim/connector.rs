@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, sync::PoisonError};
 
 use async_trait::async_trait;
-use driftless_config::destination::{GroupBy, ScimMode};
+use driftless_config::destination::ScimMode;
 use driftless_model::{Identifier, Millis, Operation, Outcome, RowOutcome};
 use reqwest::Method;
 
@@ -59,10 +59,12 @@ impl Connector for Scim {
         }
         let session = Session::new(&self.http, &Open, self.timeout);
         let id = self.group_of(&session, name).await.map_err(failure)?;
-        Ok(match self.config.group.by {
-            GroupBy::DisplayName => name.to_owned(),
-            GroupBy::Id => id,
-        })
+        Ok(self.called(&id))
+    }
+
+    async fn pass_name_on(&self, old: &str, new: &str, mark: &str) -> Result<String, Failure> {
+        let session = Session::new(&self.http, &Open, self.timeout);
+        self.pass_group_name_on(&session, old, new, mark).await.map_err(failure)
     }
 
     async fn retire_list(&self, list: &str) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::PoisonError};
 
-use driftless_config::destination::{GroupBy, MemberRemoval};
+use driftless_config::destination::MemberRemoval;
 use reqwest::{
     Method,
     header::{ETAG, HeaderValue},
@@ -28,8 +28,8 @@ struct Group {
 impl Scim {
     /// The group's id, if the group is there.
     async fn existing_group(&self, session: &Session<'_>) -> Result<Option<String>, Answered> {
-        if self.config.group.by == GroupBy::Id {
-            return Ok(Some(self.list.clone()));
+        if let Some(id) = self.id_in(&self.list) {
+            return Ok(Some(id.to_owned()));
         }
         let known = self.group.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if known.is_some() {
@@ -41,7 +41,7 @@ impl Scim {
     }
 
     /// The id of the group of a name, if there is one.
-    async fn group_named(&self, session: &Session<'_>, name: &str) -> Result<Option<String>, Answered> {
+    pub(super) async fn group_named(&self, session: &Session<'_>, name: &str) -> Result<Option<String>, Answered> {
         let filter = wire::equals("displayName", name);
         let found = self.find(session, "Groups", &filter, ("excludedAttributes", "members")).await?;
         match found.as_slice() {
@@ -61,9 +61,9 @@ impl Scim {
 
     /// Deletes a group; its users stay. One that is gone already is deleted.
     pub(super) async fn delete_group(&self, session: &Session<'_>, list: &str) -> Result<(), Answered> {
-        let id = match self.config.group.by {
-            GroupBy::Id => list.to_owned(),
-            GroupBy::DisplayName => match self.group_named(session, list).await? {
+        let id = match self.id_in(list) {
+            Some(id) => id.to_owned(),
+            None => match self.group_named(session, list).await? {
                 Some(id) => id,
                 None => return Ok(()),
             },

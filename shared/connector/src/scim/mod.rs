@@ -7,6 +7,7 @@
 mod attributes;
 mod connector;
 mod members;
+mod names;
 mod service;
 mod users;
 mod wire;

@@ -54,6 +54,7 @@ pub(super) struct Resource {
     pub(super) id: String,
     pub(super) user_name: Option<String>,
     pub(super) external_id: Option<String>,
+    pub(super) display_name: Option<String>,
     pub(super) active: Option<bool>,
     pub(super) members: Option<Vec<Reference>>,
     pub(super) meta: Meta,

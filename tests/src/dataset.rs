@@ -141,7 +141,11 @@ pub(crate) fn sync(list: &str, consenting: bool, mapping: Mapping, settings: Set
         "attempt_limit": settings.attempt_limit,
         "first_sync": if settings.inspect { "refuse" } else { "ignore" },
         "deadline": format!("{}s", settings.deadline_s),
-        "strategy": if settings.replaces.is_some() { "replace" } else { "auto" },
+        "strategy": match settings.replaces {
+            None => "auto",
+            Some(Replaces::ByNewList) => "new_list",
+            Some(_) => "replace",
+        },
     }))
     .expect("the configuration is one that apply would take")
 }
@@ -153,6 +157,8 @@ pub enum Replaces {
     InSession,
     /// It is emptied, then filled.
     ByClearing,
+    /// Another list is made, and takes its place.
+    ByNewList,
 }
 
 /// The destination that replaces a whole list, two records a request.
@@ -169,13 +175,13 @@ pub(crate) fn replacing(how: Replaces) -> Destination {
             "timeout": "15s",
             "replaces": true,
         }),
-        Replaces::ByClearing => serde_json::json!({
+        Replaces::ByClearing | Replaces::ByNewList => serde_json::json!({
             "version": 1,
             "kind": "scim",
             "base_url": "https://crm.example",
             "auth": "none",
             "mode": "group",
-            "group": { "members_per_patch": 2, "supports_replace": true },
+            "group": { "members_per_patch": 2, "supports_replace": how == Replaces::ByClearing },
             "rate": { "requests": 100, "per": "1s" },
             "timeout": "10s",
         }),

@@ -48,7 +48,19 @@ impl Faults {
 }
 
 /// Steps that few histories come to.
-const SELDOM: [&str; 6] = ["commit", "compact", "count_reject", "drop_hold", "place_hold", "stamp_snapshot"];
+const SELDOM: [&str; 11] = [
+    "commit",
+    "compact",
+    "count_reject",
+    "create_list",
+    "drop_hold",
+    "pass_name_on",
+    "place_hold",
+    "put_old_list",
+    "replace_old_list",
+    "retire_list",
+    "stamp_snapshot",
+];
 
 /// One point in ten, and every second of those that few histories come to.
 fn is_aimed_at(aim: u64, point: Point, when: When) -> bool {

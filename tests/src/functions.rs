@@ -11,7 +11,7 @@ use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{Append, Swap, VersionEntry, VersionKind};
 use driftless_deltalog::item::{ChangeOp, LogItem};
 use driftless_deltalog::registry::DestinationEntry;
-use driftless_fn_connector::{Delivered, Delivery, SharedBudget, Sleep, Timing};
+use driftless_fn_connector::{Delivered, Delivery, SharedBudget, Sleep, Timing, list_of, retire};
 use driftless_fn_ingest::{Bulk, Ingest};
 use driftless_fn_janitor::{Janitor, Keeping};
 use driftless_fn_planner::plan::{Planned, Planner, Request};
@@ -24,7 +24,7 @@ use driftless_testkit::{ManualClock, StepDeltalog, StepObjects, StepQueue, Steps
 
 use crate::dataset::hash_key;
 use crate::ghosts::Ghosts;
-use crate::list::{JOB_TIMEOUT, Remote, Scripted};
+use crate::list::{JOB_TIMEOUT, ListId, Remote, Scripted};
 
 /// Everything that an invocation can reach.
 pub(crate) struct Ports {
@@ -162,11 +162,18 @@ impl Ports {
     }
 
     pub(crate) async fn deliver(&self, body: &str) -> Result<Verdict, Failure> {
-        let Message::Call { sync, run, number, .. } = Message::parse(body)? else { return Ok(Verdict::Done) };
+        let (sync, run, number) = match Message::parse(body)? {
+            Message::Call { sync, run, number, .. } => (sync, run, number),
+            Message::Retire { sync } => return self.retire(&sync).await,
+            _ => return Ok(Verdict::Done),
+        };
         let Some((destination, capabilities)) = self.capabilities(&sync).await? else { return Ok(Verdict::Done) };
-        let capabilities = Capabilities { job_timeout: JOB_TIMEOUT, ..capabilities };
+        let Some(item) = self.log.run(&sync, &run).await? else { return Ok(Verdict::Done) };
+        let list = list_of(self.log.as_ref(), &item, number, sync.as_str()).await?;
+        let Some(list) = list else { return Ok(Verdict::Done) };
+        let connector = self.connector((sync.clone(), list), run.to_string(), capabilities);
         let sleep = Arc::new(Virtual(Arc::clone(&self.clock)));
-        let rate = capabilities.rate;
+        let rate = connector.capabilities.rate;
         let pacer = SharedBudget::new(Arc::clone(&self.log), self.clock(), sleep, destination.destination, rate);
         let delivery = Delivery {
             log: Arc::clone(&self.log),
@@ -187,16 +194,7 @@ impl Ports {
                 patience: Duration::from_mins(1),
             },
         };
-        let connector = Scripted {
-            remote: Arc::clone(&self.remote),
-            ghosts: Arc::clone(&self.ghosts),
-            clock: Arc::clone(&self.clock),
-            steps: self.steps.clone(),
-            sync: sync.clone(),
-            run: run.to_string(),
-            capabilities,
-        };
-        let delivered = delivery.call(&connector, &sync, &run, number, self.stop_at).await?;
+        let delivered = delivery.call(&connector, &item, number, self.stop_at).await?;
         self.meter.owe(&sync, self.meter.take());
         self.ghosts.note(format!("   {run}#{number}: {delivered:?}"));
         Ok(match delivered {
@@ -205,6 +203,27 @@ impl Ports {
                 Verdict::Done
             }
         })
+    }
+
+    fn connector(&self, list: ListId, run: String, capabilities: Capabilities) -> Scripted {
+        Scripted {
+            remote: Arc::clone(&self.remote),
+            ghosts: Arc::clone(&self.ghosts),
+            clock: Arc::clone(&self.clock),
+            steps: self.steps.clone(),
+            list,
+            run,
+            capabilities: Capabilities { job_timeout: JOB_TIMEOUT, ..capabilities },
+        }
+    }
+
+    async fn retire(&self, sync: &SyncId) -> Result<Verdict, Failure> {
+        let Some((destination, capabilities)) = self.capabilities(sync).await? else { return Ok(Verdict::Done) };
+        let connector = self.connector((sync.clone(), sync.to_string()), String::new(), capabilities);
+        let clock = self.clock();
+        let retired = retire(self.log.as_ref(), clock.as_ref(), &connector, &destination.destination, sync).await?;
+        self.ghosts.note(format!("   {sync}: {retired:?}"));
+        Ok(Verdict::Done)
     }
 
     // ---- janitor

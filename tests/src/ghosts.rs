@@ -14,16 +14,16 @@ use driftless_state::SyncState;
 use crate::at_once;
 use crate::dataset::{Mapping, People, Selection, each, select};
 use crate::invoke::FUNCTION_MS;
-use crate::list::{Remote, SentFor};
+use crate::list::{ListId, Remote, SentFor};
 
 /// Rows that a request of the scripted destination carries at most.
 pub(crate) const BATCH: usize = 2;
 
 /// The checks, and the facts they need. Shared by everything in one simulation.
 pub struct Ghosts {
-    log: Arc<MemoryDeltalog>,
+    pub(crate) log: Arc<MemoryDeltalog>,
     objects: Arc<MemoryObjects>,
-    remote: Arc<Remote>,
+    pub(crate) remote: Arc<Remote>,
     facts: Mutex<Facts>,
 }
 
@@ -43,15 +43,15 @@ struct Facts {
 
 /// What is remembered of one sync.
 #[derive(Default)]
-struct Facet {
-    sent: SentFor,
-    acknowledged: BTreeSet<(KeyHash, IdentifierSet)>,
-    /// Per identifier the newest plan that touched it: (version it ran through, order of activation).
-    newest: BTreeMap<Identifier, (u64, u64)>,
+pub(crate) struct Facet {
+    /// By list.
+    pub(crate) lists: BTreeMap<String, OfList>,
+    /// Lists that were made, by the name that they were asked for under.
+    pub(crate) made: BTreeMap<String, String>,
     /// By run.
     plans: BTreeMap<String, (u64, u64)>,
     /// Records held by a snapshot's guard, with the version that held them.
-    held: BTreeMap<KeyHash, u64>,
+    pub(crate) held: BTreeMap<KeyHash, u64>,
     last: BTreeSet<KeyHash>,
     /// What was approved, and when: a hold may be dropped before a plan that saw it is activated.
     approvals: Vec<(Millis, BTreeSet<KeyHash>)>,
@@ -60,6 +60,21 @@ struct Facet {
     ticks: BTreeSet<String>,
     newest_taken: Option<SnapshotOrder>,
     newest_epoch: u64,
+}
+
+/// What is remembered of one list.
+#[derive(Default)]
+pub(crate) struct OfList {
+    pub(crate) sent: SentFor,
+    acknowledged: BTreeSet<(KeyHash, IdentifierSet)>,
+    /// Per identifier the newest plan that touched it: (version it ran through, order of activation).
+    newest: BTreeMap<Identifier, (u64, u64)>,
+}
+
+impl Facet {
+    fn list(&mut self, list: &str) -> &mut OfList {
+        self.lists.entry(list.to_owned()).or_default()
+    }
 }
 
 impl Ghosts {
@@ -116,7 +131,7 @@ impl Ghosts {
         self.lock().writes
     }
 
-    fn require(&self, holds: bool, what: impl FnOnce() -> String) {
+    pub(crate) fn require(&self, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
             self.violated(what());
         }
@@ -136,7 +151,7 @@ impl Ghosts {
         self.lock().uploads.iter().find(|(o, _)| o.is_same(order)).map(|(_, p)| p.clone()).unwrap_or_default()
     }
 
-    fn with<T>(&self, sync: &SyncId, f: impl FnOnce(&mut Facet) -> T) -> T {
+    pub(crate) fn with<T>(&self, sync: &SyncId, f: impl FnOnce(&mut Facet) -> T) -> T {
         f(self.lock().by_sync.entry(sync.clone()).or_default())
     }
 
@@ -145,7 +160,7 @@ impl Ghosts {
     /// A row arrived. `heard`: somebody hears the answer.
     pub fn applied(
         &self,
-        sync: &SyncId,
+        (sync, list): &ListId,
         run: &str,
         operation: Operation,
         k: KeyHash,
@@ -154,21 +169,27 @@ impl Ghosts {
     ) {
         self.lock().writes += 1;
         self.note(format!("   {sync}: {operation} {} of {run}", shown(identifiers)));
+        if let Some(item) = self.run(sync, run)
+            && self.list_of(&item).as_ref() != Some(list)
+        {
+            self.violated(format!("DL-2 {run} touches the list {list}, which is not its own"));
+        }
         let violation = self.with(sync, |f| {
             let seq = f.plans.get(run).copied()?;
+            let of = f.list(list);
             for i in identifiers {
-                let newest = f.newest.entry(i.clone()).or_insert((0, 0));
+                let newest = of.newest.entry(i.clone()).or_insert((0, 0));
                 if *newest > seq {
                     return Some(format!("DL-7 {run} lands on {} after a newer plan", shown_one(i)));
                 }
                 *newest = seq;
             }
             if operation.sends() {
-                f.sent.entry(k).or_default().extend(identifiers.iter().cloned());
-                f.acknowledged.extend(heard.then(|| (k, identifiers.clone())));
+                of.sent.entry(k).or_default().extend(identifiers.iter().cloned());
+                of.acknowledged.extend(heard.then(|| (k, identifiers.clone())));
                 return None;
             }
-            let sent = f.sent.get(&k);
+            let sent = of.sent.get(&k);
             if !identifiers.iter().all(|i| sent.is_some_and(|s| s.contains(i))) {
                 return Some(format!("DL-4 {} was never sent for that record", shown(identifiers)));
             }
@@ -181,18 +202,20 @@ impl Ghosts {
     }
 
     /// The whole list was replaced, on behalf of a run: these were members before.
-    pub fn replaced(&self, sync: &SyncId, run: &str, before: IdentifierSet) {
+    pub fn replaced(&self, (sync, list): &ListId, run: &str, before: IdentifierSet) {
         self.note(format!("   {sync}: the list is replaced by {run}"));
         let violation = self.with(sync, |f| {
             let seq = f.plans.get(run).copied()?;
+            let of = f.list(list);
             for i in &before {
-                let newest = f.newest.entry(i.clone()).or_insert((0, 0));
+                let newest = of.newest.entry(i.clone()).or_insert((0, 0));
                 if *newest > seq {
                     return Some(format!("DL-7 {run} replaces {} after a newer plan", shown_one(i)));
                 }
                 *newest = seq;
             }
-            let there = |k: &KeyHash| f.sent.get(k).is_some_and(|sent| !sent.is_disjoint(&before));
+            let of = f.lists.get(list)?;
+            let there = |k: &KeyHash| of.sent.get(k).is_some_and(|sent| !sent.is_disjoint(&before));
             let held = f.held.iter().find(|(k, version)| seq.0 >= **version && there(k));
             held.map(|(_, version)| format!("DL-8 the list is replaced although version {version} held somebody"))
         });
@@ -202,8 +225,8 @@ impl Ghosts {
     }
 
     /// What a job came to was heard.
-    pub fn heard(&self, sync: &SyncId, k: KeyHash, identifiers: &IdentifierSet) {
-        self.with(sync, |f| f.acknowledged.insert((k, identifiers.clone())));
+    pub fn heard(&self, (sync, list): &ListId, k: KeyHash, identifiers: &IdentifierSet) {
+        self.with(sync, |f| f.list(list).acknowledged.insert((k, identifiers.clone())));
     }
 
     /// A call was claimed: from here on its rows may have been sent.
@@ -211,24 +234,25 @@ impl Ghosts {
         let Some(run) = self.run(sync, run) else { return };
         let Some(changeset) = self.changeset(&run) else { return };
         let first = usize::try_from(first).unwrap_or(usize::MAX);
+        let Some(list) = self.list_of(&run) else { return };
         self.with(sync, |f| {
             for row in changeset.iter().skip(first).take(rows as usize).filter(|r| r.operation.sends()) {
-                f.sent.entry(row.key_hash).or_default().extend(row.identifiers.iter().cloned());
+                f.list(&list).sent.entry(row.key_hash).or_default().extend(row.identifiers.iter().cloned());
             }
         });
     }
 
-    fn run(&self, sync: &SyncId, run: &str) -> Option<Run> {
+    pub(crate) fn run(&self, sync: &SyncId, run: &str) -> Option<Run> {
         at_once(self.log.run(sync, &driftless_model::RunId::new(run))).ok().flatten()
     }
 
-    fn changeset(&self, run: &Run) -> Option<Vec<PlannedRow>> {
+    pub(crate) fn changeset(&self, run: &Run) -> Option<Vec<PlannedRow>> {
         at_once(driftless_history::read_changeset(self.objects.as_ref(), &run.changeset)).ok().map(|c| c.rows)
     }
 
     // ---- the head
 
-    fn head(&self, sync: &SyncId) -> Option<Head> {
+    pub(crate) fn head(&self, sync: &SyncId) -> Option<Head> {
         at_once(self.log.head(sync)).ok().flatten()
     }
 
@@ -351,12 +375,14 @@ impl Ghosts {
         let Ok(rows) = rows else { return self.violated(format!("DL-2 A of {sync} cannot be read")) };
         let known: IdentifierSet = rows.values().flat_map(|r| r.identifiers.iter().cloned()).collect();
         // A commit may be told twice, the second time when the next run has begun to send.
-        if !self.remote.in_flight(sync) && head.active_run.is_none() {
-            let lost: IdentifierSet = self.remote.members(sync).into_keys().filter(|i| !known.contains(i)).collect();
+        if !self.remote.in_flight(sync, head.list()) && head.active_run.is_none() {
+            let members = self.remote.members(sync, head.list());
+            let lost: IdentifierSet = members.into_keys().filter(|i| !known.contains(i)).collect();
             self.require(lost.is_empty(), || format!("DL-2 nobody remembers {} in the list of {sync}", shown(&lost)));
         }
         let said = self.with(sync, |f| {
-            let said_yes = |k: KeyHash, i: &IdentifierSet| f.acknowledged.contains(&(k, i.clone()));
+            let of = f.list(head.list());
+            let said_yes = |k: KeyHash, i: &IdentifierSet| of.acknowledged.contains(&(k, i.clone()));
             rows.values().all(|r| r.acknowledged.as_ref().is_none_or(|a| said_yes(r.key_hash, &a.identifiers)))
         });
         self.require(said, || format!("DL-2 {sync} committed what was never acknowledged"));
@@ -374,7 +400,7 @@ impl Ghosts {
         };
         let calls = at_once(self.log.calls(sync, &run.id)).unwrap_or_default();
         for operation in [Operation::Add, Operation::Update, Operation::Remove] {
-            if replaces(&calls) && operation == Operation::Remove {
+            if replaces(&run, &calls) && operation == Operation::Remove {
                 // Who leaves does so by the replacement.
                 continue;
             }
@@ -382,7 +408,7 @@ impl Ghosts {
             let made = calls.iter().filter(|c| c.operation == operation).count();
             self.require(planned == made, || format!("DL-5 {made} calls to {operation} where {planned} are enough"));
         }
-        if let Err(problem) = self.check_plan(&head, &run, &rows, replaces(&calls)) {
+        if let Err(problem) = self.check_plan(&head, &run, &rows, replaces(&run, &calls)) {
             self.violated(problem);
         }
     }
@@ -495,6 +521,6 @@ pub(crate) fn shown(identifiers: &IdentifierSet) -> String {
     identifiers.iter().map(shown_one).collect::<Vec<_>>().join("+")
 }
 
-fn replaces(calls: &[Call]) -> bool {
-    calls.iter().any(|call| call.session.is_some() || call.operation == Operation::Clear)
+fn replaces(run: &Run, calls: &[Call]) -> bool {
+    run.new_list.is_some() || calls.iter().any(|call| call.session.is_some() || call.operation == Operation::Clear)
 }

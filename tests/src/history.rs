@@ -1,5 +1,7 @@
 //! A random history from a seed, and what must hold at its end.
 
+use std::collections::BTreeMap;
+
 use driftless_deltalog::Deltalog;
 use driftless_model::{Identifier, IdentifierSet};
 use driftless_testkit::{Random, Visits};
@@ -87,6 +89,7 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>, hasty: bool) -> Ended {
     let replaces = match Random::new(seed ^ 0x5eed).below(12) {
         0 => Some(Replaces::InSession),
         1 => Some(Replaces::ByClearing),
+        2 | 3 => Some(Replaces::ByNewList),
         _ => None,
     };
     let settings = Settings {
@@ -309,7 +312,7 @@ fn converged(w: &World, sync: &driftless_model::SyncId, people: &People) -> Resu
     let (wanted, certain) = select(people, w.ghosts.is_consenting(sync), mapping, &erased);
     let rejects = at_once(w.memory().rejects(sync)).unwrap_or_default();
     let quarantined = |k, h| rejects.iter().any(|r| r.key_hash == k && r.attr_hash == h && r.attempts >= 2);
-    let members = w.remote.members(sync);
+    let members = w.members(sync);
     let mut allowed = IdentifierSet::new();
     let a = {
         let state = driftless_state::SyncState::new(w.memory(), w.bucket(), &head);
@@ -329,6 +332,10 @@ fn converged(w: &World, sync: &driftless_model::SyncId, people: &People) -> Resu
                 r.plan
             ));
         }
+    }
+    let lists = w.remote.lists(sync);
+    if lists != BTreeMap::from([(head.list().to_owned(), sync.to_string())]) {
+        return Err(format!("DL-1 {sync} goes by {}, and there are the lists {lists:?}", head.list()));
     }
     let strays: IdentifierSet = members.into_keys().filter(|i| !allowed.contains(i)).collect();
     if !strays.is_empty() && certain {

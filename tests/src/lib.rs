@@ -21,12 +21,14 @@ mod ghosts;
 pub mod history;
 mod invoke;
 mod list;
+mod named;
 mod scenes;
 mod store;
+mod swaps;
 mod task;
 mod world;
 
-pub use dataset::{Mapping, People, Person, Settings, key_hash, person};
+pub use dataset::{Mapping, People, Person, Replaces, Settings, key_hash, person};
 pub use faults::Faults;
 pub use ghosts::Ghosts;
 pub use list::{Mood, Remote};

@@ -15,6 +15,7 @@ use driftless_testkit::{ManualClock, Random, Steps};
 
 use crate::dataset::key_hash;
 use crate::ghosts::Ghosts;
+use crate::named::Named;
 
 /// What the destination does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +46,15 @@ pub struct Remote {
 
 #[derive(Default)]
 #[allow(clippy::struct_excessive_bools)] // manners, each of which it has or has not
-struct State {
+pub(crate) struct State {
     /// What each identifier carries, by list.
-    members: BTreeMap<SyncId, BTreeMap<Identifier, String>>,
+    pub(crate) members: BTreeMap<ListId, BTreeMap<Identifier, String>>,
+    /// Which lists there are, and by what people know them.
+    pub(crate) named: Named,
     /// By list.
-    sessions: BTreeMap<SyncId, Replacing>,
+    sessions: BTreeMap<ListId, Replacing>,
     refused: BTreeSet<Identifier>,
-    down: bool,
+    pub(crate) down: bool,
     all_or_nothing: bool,
     stubborn: bool,
     moods: VecDeque<Mood>,
@@ -64,7 +67,7 @@ struct State {
     /// How long the next jobs take, before that is drawn again.
     durations: VecDeque<i64>,
     /// When the last accepted job of a list is done: a list's jobs are worked on in order.
-    busy_until: BTreeMap<SyncId, Millis>,
+    busy_until: BTreeMap<ListId, Millis>,
     /// What became of jobs.
     ended: BTreeMap<String, Answered>,
 }
@@ -82,10 +85,13 @@ const JOB_MS: [i64; 6] = [0, 3_000, 12_000, 70_000, 400_000, 1_500_000];
 /// How long we wait for a job.
 pub(crate) const JOB_TIMEOUT: Duration = Duration::from_mins(50);
 
+/// A list of a sync, as the sync calls it.
+pub(crate) type ListId = (SyncId, String);
+
 /// One request, as it travels.
 #[derive(Clone)]
 struct Sent {
-    sync: SyncId,
+    list: ListId,
     run: String,
     operation: Operation,
     rows: Vec<OutRow>,
@@ -93,7 +99,7 @@ struct Sent {
 }
 
 impl Remote {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -147,19 +153,20 @@ impl Remote {
         self.lock().moods.extend(moods);
     }
 
-    /// The members of a sync's list: by identifier, what it carries.
-    pub fn members(&self, sync: &SyncId) -> BTreeMap<Identifier, String> {
-        self.lock().members.get(sync).cloned().unwrap_or_default()
+    /// The members of a list of a sync: by identifier, what it carries.
+    pub fn members(&self, sync: &SyncId, list: &str) -> BTreeMap<Identifier, String> {
+        self.lock().members.get(&(sync.clone(), list.to_owned())).cloned().unwrap_or_default()
     }
 
-    /// Puts somebody into the list by hand.
+    /// Puts somebody into the configured list by hand.
     pub fn put(&self, sync: &SyncId, identifier: Identifier, value: &str) {
-        self.lock().members.entry(sync.clone()).or_default().insert(identifier, value.to_owned());
+        let list = (sync.clone(), sync.to_string());
+        self.lock().members.entry(list).or_default().insert(identifier, value.to_owned());
     }
 
-    /// True while a request of this sync is on its way.
-    pub fn in_flight(&self, sync: &SyncId) -> bool {
-        self.lock().late.iter().any(|(_, s, _)| s.sync == *sync)
+    /// True while a request to this list is on its way.
+    pub fn in_flight(&self, sync: &SyncId, list: &str) -> bool {
+        self.lock().late.iter().any(|(_, s, _)| s.list.0 == *sync && s.list.1 == list)
     }
 
     /// Lets requests arrive that are due.
@@ -183,7 +190,7 @@ impl Remote {
 }
 
 impl State {
-    fn mood(&mut self) -> Mood {
+    pub(crate) fn mood(&mut self) -> Mood {
         if let Some(mood) = self.moods.pop_front() {
             return mood;
         }
@@ -204,10 +211,10 @@ impl State {
         self.accepted += 1;
         let name = format!("job-{}", self.accepted);
         if draw.1 != 29 {
-            let before = self.busy_until.get(&sent.sync).copied().unwrap_or(now).max(now);
+            let before = self.busy_until.get(&sent.list).copied().unwrap_or(now).max(now);
             let drawn = JOB_MS.get(draw.0).copied().unwrap_or(0);
             let done = before.plus(self.durations.pop_front().unwrap_or(drawn));
-            self.busy_until.insert(sent.sync.clone(), done);
+            self.busy_until.insert(sent.list.clone(), done);
             self.late.push((done, sent, Some(name.clone())));
         }
         Job::new(name).unwrap_or_else(|_| unreachable!("it is short"))
@@ -235,6 +242,9 @@ impl State {
 
     /// Applies the first rows of a request and says what became of them.
     fn apply(&mut self, sent: &Sent, rows: usize, ghosts: &Ghosts, heard: bool) -> Answered {
+        if self.named.is_gone(&sent.list) {
+            return Answered::Fatal { reason: "404".into() };
+        }
         if sent.operation == Operation::Clear {
             self.replace(sent, BTreeMap::new(), ghosts);
             return Answered::Rows(Vec::new());
@@ -252,8 +262,8 @@ impl State {
                 out.push(Some(Outcome::Rejected { reason: "refused".into() }.into()));
                 continue;
             }
-            ghosts.applied(&sent.sync, &sent.run, sent.operation, k, &row.identifiers, heard);
-            let members = self.members.entry(sent.sync.clone()).or_default();
+            ghosts.applied(&sent.list, &sent.run, sent.operation, k, &row.identifiers, heard);
+            let members = self.members.entry(sent.list.clone()).or_default();
             for i in &row.identifiers {
                 if sent.operation.sends() {
                     members.insert(i.clone(), plan(row));
@@ -275,14 +285,14 @@ impl State {
 impl State {
     /// The list becomes this one.
     fn replace(&mut self, sent: &Sent, members: BTreeMap<Identifier, String>, ghosts: &Ghosts) {
-        let before = self.members.insert(sent.sync.clone(), members).unwrap_or_default();
-        ghosts.replaced(&sent.sync, &sent.run, before.into_keys().collect());
+        let before = self.members.insert(sent.list.clone(), members).unwrap_or_default();
+        ghosts.replaced(&sent.list, &sent.run, before.into_keys().collect());
     }
 
     /// A part of a session: nothing is seen of it before the last one has come.
     fn part(&mut self, sent: &Sent, session: Session, ghosts: &Ghosts, heard: bool) -> Answered {
         let refused: Vec<bool> = sent.rows.iter().map(|row| self.refuses(sent.operation, row)).collect();
-        let replacing = self.sessions.entry(sent.sync.clone()).or_default();
+        let replacing = self.sessions.entry(sent.list.clone()).or_default();
         if replacing.ended.contains(&session.number) && !session.last() {
             // It comes late, and nobody waits for it.
             return Answered::Unavailable { reason: "the session has ended".into() };
@@ -301,7 +311,7 @@ impl State {
                 continue;
             }
             let k = key_hash(row.key.as_str());
-            ghosts.applied(&sent.sync, &sent.run, sent.operation, k, &row.identifiers, heard);
+            ghosts.applied(&sent.list, &sent.run, sent.operation, k, &row.identifiers, heard);
             taken.push(row.clone());
             outcomes.push(RowOutcome::from(Outcome::Delivered));
         }
@@ -336,8 +346,8 @@ pub(crate) struct Scripted {
     pub clock: Arc<ManualClock>,
     /// The invocation's steps: requests are points at which it can die.
     pub steps: Steps,
-    /// The sync whose list it is.
-    pub sync: SyncId,
+    /// The list.
+    pub list: ListId,
     /// The run on whose behalf it sends.
     pub run: String,
     /// As the planner knows them.
@@ -421,7 +431,7 @@ impl Connector for Scripted {
 
     async fn send(&self, batch: &Batch<'_>) -> Answer {
         let sent = Sent {
-            sync: self.sync.clone(),
+            list: self.list.clone(),
             run: self.run.clone(),
             operation: batch.operation,
             rows: batch.rows.to_vec(),
@@ -432,7 +442,7 @@ impl Connector for Scripted {
 
     async fn clear(&self, _: Millis, batch: &Batch<'_>) -> Answer {
         let sent = Sent {
-            sync: self.sync.clone(),
+            list: self.list.clone(),
             run: self.run.clone(),
             operation: Operation::Clear,
             rows: Vec::new(),
@@ -454,10 +464,22 @@ impl Connector for Scripted {
         if let Answered::Rows(outcomes) = &answered {
             let said = batch.rows.iter().zip(outcomes).filter(|(_, row)| row.outcome == Outcome::Delivered);
             for (row, _) in said {
-                self.ghosts.heard(&self.sync, key_hash(row.key.as_str()), &row.identifiers);
+                self.ghosts.heard(&self.list, key_hash(row.key.as_str()), &row.identifiers);
             }
         }
         Answer { is: answered, requests: 1 }
+    }
+
+    async fn create_list(&self, name: &str) -> Result<String, Failure> {
+        self.make(name).await
+    }
+
+    async fn retire_list(&self, list: &str) -> Result<(), Failure> {
+        self.delete(list).await
+    }
+
+    async fn pass_name_on(&self, old: &str, new: &str, mark: &str) -> Result<String, Failure> {
+        self.rename(old, new, mark).await
     }
 
     async fn inspect(&self) -> Result<ListState, Failure> {
@@ -466,7 +488,7 @@ impl Connector for Scripted {
             if state.down {
                 return Ok(Err(Failure::Unavailable { reason: "503".into() }));
             }
-            let empty = state.members.get(&self.sync).is_none_or(BTreeMap::is_empty);
+            let empty = state.members.get(&self.list).is_none_or(BTreeMap::is_empty);
             Ok::<_, ()>(Ok(if empty { ListState::Empty } else { ListState::NotEmpty }))
         };
         let lost = || Err(Failure::Unavailable { reason: "reset".into() });

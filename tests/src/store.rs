@@ -10,7 +10,7 @@ use bytes::Bytes;
 use driftless_delivery::{Outgoing, Queue};
 use driftless_deltalog::head::{
     ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Names,
-    Swap, Tick,
+    OldList, Swap, Tick,
 };
 use driftless_deltalog::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use driftless_deltalog::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
@@ -68,10 +68,6 @@ impl WatchedDeltalog {
     fn partition(&self, p: &LogPartition) -> LogPartition {
         let token = if self.forgets(Forgotten::PrivateTokens) { Token::new("shared") } else { p.token.clone() };
         LogPartition { token, ..p.clone() }
-    }
-
-    async fn stamp(&self, sync: &SyncId) -> Result<Option<Token>> {
-        Ok(self.inner.head(sync).await?.map(|h| h.stamp))
     }
 
     /// What a writer of an older configuration would have to find, if epochs did not count.
@@ -188,9 +184,12 @@ macro_rules! pass {
             }
 
             async fn fold(&self, sync: &SyncId, fold: &Fold) -> Result<Swap> {
-                let before = self.stamp(sync).await?;
+                let before = self.inner.head(sync).await?;
                 let swap = self.inner.fold(sync, fold).await?;
-                if swap == Swap::Done && before.as_ref() != Some(&fold.stamp) {
+                if let Some(before) = before.filter(|b| swap == Swap::Done && b.stamp != fold.stamp) {
+                    if fold.new_list.is_some() {
+                        self.ghosts.swapped(sync, before.list(), fold.by.as_str());
+                    }
                     self.ghosts.head_moved(sync, "fold", false);
                     self.ghosts.folded(sync, fold.through);
                     self.ghosts.committed(sync);
@@ -278,6 +277,8 @@ pass! {
     fn drop_hold(sync: &SyncId, version: u64, object: &str) -> Swap;
     fn set_attention(sync: &SyncId, incarnation: u64, attention: Option<&Attention>) -> ();
     fn clear_retired(sync: &SyncId, tokens: &BTreeSet<Token>) -> ();
+    fn put_old_list(sync: &SyncId, old: &OldList) -> Swap;
+    fn replace_old_list(sync: &SyncId, read: &OldList, by: Option<&OldList>) -> Swap;
     fn item(partition: &LogPartition, key: KeyHash) -> Option<LogItem>;
     fn put_attempt(partition: &LogPartition, at: Millis) -> ();
     fn attempts(sync: &SyncId, before: Millis) -> Vec<LogPartition>;

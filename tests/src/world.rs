@@ -7,7 +7,7 @@ use driftless_delivery::{MemoryQueue, Message, Outgoing, Queue};
 use driftless_deltalog::head::{ConfigStamp, Head, Names};
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_deltalog::{Deltalog, MemoryDeltalog};
-use driftless_model::{Clock, DatasetId, Meter, Millis, SnapshotOrder, SyncId};
+use driftless_model::{Clock, DatasetId, Identifier, Meter, Millis, SnapshotOrder, SyncId};
 use driftless_objects::{MemoryObjects, ObjectMeta, Objects};
 use driftless_state::names;
 use driftless_testkit::{CountingTokens, ManualClock, Random, Visits, events};
@@ -216,6 +216,13 @@ impl World {
     #[must_use]
     pub fn head(&self, sync: &SyncId) -> Option<Head> {
         at_once(self.memory.head(sync)).expect("memory")
+    }
+
+    /// The members of the list that it goes by: by identifier, what it carries.
+    #[must_use]
+    pub fn members(&self, sync: &SyncId) -> BTreeMap<Identifier, String> {
+        let head = self.head(sync);
+        self.remote.members(sync, head.as_ref().map_or(sync.as_str(), |h| h.list()))
     }
 
     /// The table behind what the functions see.

@@ -5,6 +5,8 @@
 mod bulk;
 #[path = "traces/jobs.rs"]
 mod jobs;
+#[path = "traces/lists.rs"]
+mod lists;
 #[path = "traces/smaller.rs"]
 mod smaller;
 #[path = "traces/stage.rs"]

@@ -4,7 +4,7 @@ use clap::Args;
 use driftless_config::{Destination, load_project};
 use driftless_connector::{FetchedSecrets, HttpPolicy, TokenSharing, build_with};
 use driftless_fn_connector::DeltalogTokens;
-use driftless_model::DestinationId;
+use driftless_model::{DestinationId, SyncId};
 use driftless_state::documents;
 use serde_json::{Value, json};
 
@@ -77,8 +77,12 @@ impl Check {
             if lists.is_empty() { vec![String::new()] } else { lists }
         };
         if let Some(destination) = project.destinations.get(name) {
-            let using = project.syncs.values().filter(|s| s.destination == *name);
-            return Ok((destination.clone(), chosen(using.map(|s| s.list.clone().unwrap_or_default()).collect())));
+            let mut lists = Vec::new();
+            for (sync, config) in project.syncs.iter().filter(|(_, s)| s.destination == *name) {
+                let configured = config.list.clone().unwrap_or_default();
+                lists.push(current(session, sync, name, &configured).await?.unwrap_or(configured));
+            }
+            return Ok((destination.clone(), chosen(lists)));
         }
         let registered = session.log.destinations().await?.into_iter().find(|d| d.destination == *name);
         let Some(entry) = registered else {
@@ -94,7 +98,26 @@ impl Check {
         };
         let destination = documents::destination(session.objects.as_ref(), &entry).await?;
         let syncs = session.log.syncs().await?;
-        let lists = syncs.into_iter().filter(|s| s.destination == *name).map(|s| s.names.list).collect();
+        let mut lists = Vec::new();
+        for entry in syncs.into_iter().filter(|s| s.destination == *name) {
+            let configured = entry.names.list;
+            lists.push(current(session, &entry.sync, name, &configured).await?.unwrap_or(configured));
+        }
         Ok((destination, chosen(lists)))
     }
+}
+
+/// The list that a run has put in the place of the configured one, if one has. Where nothing is deployed none has.
+async fn current(
+    session: &Session,
+    sync: &SyncId,
+    destination: &DestinationId,
+    configured: &str,
+) -> anyhow::Result<Option<String>> {
+    let head = match session.log.head(sync).await {
+        Err(driftless_deltalog::Error::NoTable { .. }) => None,
+        other => other?,
+    };
+    let same = head.filter(|h| h.names.destination == *destination && h.names.list == configured);
+    Ok(same.and_then(|h| h.lists.current))
 }

@@ -1,10 +1,10 @@
 use clap::Args;
 use driftless_delivery::Message;
-use driftless_deltalog::head::{Append, Head, Swap, VersionEntry, VersionKind};
+use driftless_deltalog::head::{Append, Swap, VersionEntry, VersionKind};
 use driftless_deltalog::item::{ChangeOp, LogItem};
 use driftless_deltalog::registry::SyncEntry;
 use driftless_model::{DatasetId, KeyHash, RecordKey, SnapshotOrder, SnapshotRef};
-use driftless_state::SyncState;
+use driftless_state::{SyncState, new_head};
 use serde_json::json;
 
 use crate::Ended;
@@ -77,7 +77,8 @@ impl Erase {
 async fn erase(session: &Session, entry: &SyncEntry, key: &RecordKey, hash: KeyHash) -> anyhow::Result<(u64, bool)> {
     for _ in 0..ATTEMPTS {
         let Some(head) = crate::sync_state::head(session, entry).await? else {
-            let new = Head::new(entry.sync.clone(), entry.incarnation, entry.names.clone(), entry.config.clone());
+            let before = session.log.head(&entry.sync).await?;
+            let new = new_head(session.log.as_ref(), entry, before.as_ref(), session.clock.now()).await?;
             // Lost: ingest has created it meanwhile, which is as good.
             let _: Swap = session.log.create_head(&new).await?;
             continue;

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use comfy_table::Cell;
-use driftless_deltalog::head::Head;
+use driftless_deltalog::head::{Head, OldList};
 use driftless_deltalog::ledger::{Run, RunState};
 use driftless_deltalog::registry::SyncEntry;
 use driftless_model::{Millis, SyncId};
@@ -52,7 +52,10 @@ struct Standing {
     state: &'static str,
     dataset: String,
     destination: String,
+    /// The list that the sync goes by.
     list: String,
+    /// Lists of ours that are to be deleted and are still there.
+    old_lists: Vec<Old>,
     /// Members as far as they are acknowledged or may be there.
     list_size: u64,
     version: u64,
@@ -128,6 +131,15 @@ struct Waiting {
 }
 
 #[derive(Debug, Serialize)]
+struct Old {
+    list: String,
+    destination: String,
+    since: String,
+    failures: u32,
+    last_error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
 struct Refused {
     subject: String,
     reason: String,
@@ -194,7 +206,8 @@ async fn standing(session: &Session, entry: &SyncEntry) -> anyhow::Result<Standi
         state: "",
         dataset: entry.dataset.to_string(),
         destination: entry.destination.to_string(),
-        list: entry.names.list.clone(),
+        list: head.as_ref().map_or(&*entry.names.list, |h| h.list()).to_owned(),
+        old_lists: head.iter().flat_map(|h| &h.lists.old).map(old).collect(),
         list_size,
         version: head.as_ref().map_or(0, |h| h.version),
         last_snapshot: snapshot.map(|s| Snapshot { key: s.order.key.clone(), modified: utc(s.order.modified) }),
@@ -271,6 +284,16 @@ fn pending(head: &Head) -> u64 {
     logged + head.residue.as_ref().map_or(0, |r| r.count)
 }
 
+fn old(old: &OldList) -> Old {
+    Old {
+        list: old.list.as_str().to_owned(),
+        destination: old.destination.to_string(),
+        since: utc(old.since),
+        failures: old.failures,
+        last_error: old.last_error.clone(),
+    }
+}
+
 fn held<'a>(sync: &'a SyncId, head: &'a Head) -> impl Iterator<Item = Held> + 'a {
     head.active_holds().map(move |(number, hold)| {
         let version = version_of(number);
@@ -317,6 +340,9 @@ impl Standing {
     fn details(&self, entry: Option<&SyncEntry>) -> Vec<String> {
         let sync = &self.sync;
         let mut lines = Vec::new();
+        if entry.is_some_and(|e| e.names.list != self.list) {
+            lines.push(format!("goes by the list {}, which a run has made", self.list));
+        }
         if let Some(a) = &self.attention {
             lines.push(format!("needs attention since {}: {}", a.since, a.reason));
         }
@@ -345,6 +371,18 @@ impl Standing {
                 "run {}: the destination refused {} records and does not say which; they count as delivered",
                 last.id,
                 count(last.unnamed)
+            ));
+        }
+        for old in &self.old_lists {
+            let why = match &old.last_error {
+                Some(why) => {
+                    format!(", tried {} times: {why}; tried again by every sweep", count(u64::from(old.failures)))
+                }
+                None => String::new(),
+            };
+            lines.push(format!(
+                "the old list {} at {} is to be deleted since {}{why}",
+                old.list, old.destination, old.since
             ));
         }
         lines.extend(self.slowed.as_ref().map(|slowed| slowed.line(&self.destination)));

@@ -54,6 +54,8 @@ pub(crate) enum Sent {
     Unanswered,
     /// Nobody has claimed it.
     Waiting,
+    /// It was for a new list, which did not take the place of the old one.
+    InVain,
 }
 
 /// A hold that names the record.
@@ -292,6 +294,8 @@ async fn deliveries(session: &Session, run: &Run, key: KeyHash) -> anyhow::Resul
         return Ok(Some(Vec::new()));
     }
     let calls = session.log.calls(&run.sync, &run.id).await?;
+    let nothing_counts = run.result.as_ref().is_some_and(|result| result.delivered == 0);
+    let in_vain = run.new_list.is_some() && nothing_counts;
     let fact = |number: u64, operation| {
         let call = calls.iter().find(|c| c.first_row <= number && number < c.first_row + u64::from(c.rows));
         let row = call.and_then(|c| u32::try_from(number - c.first_row).ok()).unwrap_or_default();
@@ -302,7 +306,7 @@ async fn deliveries(session: &Session, run: &Run, key: KeyHash) -> anyhow::Resul
             planned_at: run.planned_at,
             call: call.map(|c| c.number),
             operation,
-            sent: call.map_or(Sent::Waiting, |c| sent(c, row)),
+            sent: call.map_or(Sent::Waiting, |c| if in_vain { Sent::InVain } else { sent(c, row) }),
             last_error: call.and_then(|c| c.last_error.clone()),
         }
     };

@@ -284,6 +284,7 @@ fn delivery(d: &DeliveryFact) -> Delivery {
         Sent::Settled(Outcome::Suppressed, at) => ("suppressed", None, *at),
         Sent::Unanswered if over => ("unknown", d.last_error.clone(), d.planned_at),
         Sent::Unanswered => ("in_flight", d.last_error.clone(), d.planned_at),
+        Sent::InVain => ("retry", Some("the new list did not take the place of the old one".to_owned()), d.planned_at),
         Sent::Waiting => ("not_sent", d.last_error.clone(), d.planned_at),
     };
     Delivery {

@@ -17,6 +17,11 @@ pub(crate) async fn clear(connector: &dyn Connector, pacer: &dyn Pacer, clock: &
     shared_fate(work.rows, driven)
 }
 
+/// Who leaves by a new list: that has been loaded without them, and nothing is asked for.
+pub(crate) fn leave(work: &Work<'_>) -> Driven {
+    shared_fate(work.rows, nothing_asked())
+}
+
 fn replaced_by_session(capabilities: &Capabilities) -> bool {
     matches!(capabilities.replace, Some(Replace::Session { .. }))
 }

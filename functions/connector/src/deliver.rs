@@ -15,7 +15,7 @@ use driftless_model::{
 };
 use driftless_objects::Objects;
 
-use crate::clear::clear;
+use crate::clear::{clear, leave};
 use crate::error::Error;
 use crate::split::{Split, split};
 
@@ -86,7 +86,7 @@ pub enum Delivered {
 }
 
 impl Delivery {
-    /// Works on one call of a run.
+    /// Works on one call of a run, as it was just read, with the connector for the list that it goes to ([`crate::list_of`]).
     ///
     /// * Dies before the claim: nothing happened. After it, before sending: the lease passes and the next claim is marked `maybe`,
     ///   which is more cautious than needed.
@@ -106,13 +106,15 @@ impl Delivery {
     pub async fn call(
         &self,
         connector: &dyn Connector,
-        sync: &SyncId,
-        run: &RunId,
+        item: &Run,
         number: u32,
         deadline: Millis,
     ) -> Result<Delivered, Error> {
-        let Some(item) = self.working_run(sync, run).await? else { return Ok(Delivered::Dropped) };
-        if is_closing(&item) && self.log.call(sync, run, number).await?.is_none_or(|call| call.jobs.is_empty()) {
+        let (sync, run) = (&item.sync, &item.id);
+        if !is_worked_on(item) {
+            return Ok(Delivered::Dropped);
+        }
+        if is_closing(item) && self.log.call(sync, run, number).await?.is_none_or(|call| call.jobs.is_empty()) {
             return Ok(Delivered::Dropped);
         }
         let token = self.tokens.token();
@@ -122,7 +124,7 @@ impl Delivery {
             Claimed::Mine(call) => *call,
             Claimed::Busy { until } => return Ok(Delivered::Later(until_from(until, now))),
             Claimed::Settled => {
-                self.ask_for_sweep(&item).await?;
+                self.ask_for_sweep(item).await?;
                 return Ok(Delivered::Dropped);
             }
             Claimed::Missing => return Ok(Delivered::Dropped),
@@ -146,7 +148,10 @@ impl Delivery {
         };
         let stop_before = deadline.min(lease_until);
         if matches!(call.operation, Operation::Inspect | Operation::Prepare) {
-            return self.first(connector, &item, call, &token).await;
+            return match item.new_list.clone() {
+                Some(name) => self.make_list(connector, &item, call, &token, &name).await,
+                None => self.first(connector, &item, call, &token).await,
+            };
         }
         let Split { mut outcomes, open, never_again } = split(&call, &rows, &erased, is_closing(&item))?;
         let base = format!("{run}-{number}");
@@ -162,6 +167,7 @@ impl Delivery {
         };
         let (pacer, clock) = (self.pacer.as_ref(), self.clock.as_ref());
         let driven = match call.operation {
+            Operation::Clear if item.new_list.is_some() => leave(&work),
             Operation::Clear => clear(connector, pacer, clock, work).await,
             _ => drive(connector, pacer, clock, work).await,
         };
@@ -171,7 +177,7 @@ impl Delivery {
 
     /// A run whose calls are worked on: it is open, or it closes and waits for its jobs.
     async fn working_run(&self, sync: &SyncId, run: &RunId) -> Result<Option<Run>, Error> {
-        Ok(self.log.run(sync, run).await?.filter(|r| r.state == RunState::Open || is_closing(r)))
+        Ok(self.log.run(sync, run).await?.filter(is_worked_on))
     }
 
     /// Erased keys, checked right before sending: removals always go (protocol rule 13).
@@ -249,19 +255,19 @@ impl Delivery {
     }
 
     /// What the call has used, over all claims, with the write that says so. What an earlier write did not carry is in it.
-    fn used(&self, call: &Call, run: &Run) -> Usage {
+    pub(crate) fn used(&self, call: &Call, run: &Run) -> Usage {
         call.usage() + self.meter.take_for(&run.sync) + CARRIER
     }
 
     /// The write that said what was used has counted itself.
-    fn carried(&self) {
+    pub(crate) fn carried(&self) {
         let after = self.meter.take();
         let write_units = after.write_units.saturating_sub(CARRIER.write_units);
         self.meter.count(Usage { write_units, ..after });
     }
 
     /// What a stop means for the run and the message.
-    async fn stop(&self, run: &Run, call: &Call, stop: Stop) -> Result<Delivered, Error> {
+    pub(crate) async fn stop(&self, run: &Run, call: &Call, stop: Stop) -> Result<Delivered, Error> {
         let now = self.clock.now();
         match stop {
             Stop::Deadline => Ok(Delivered::Later(Duration::from_secs(1))),
@@ -368,7 +374,7 @@ impl Delivery {
     }
 
     /// Tells the janitor when the phase has no open call left. If we die before this line the periodic sweep finds it.
-    async fn ask_for_sweep(&self, run: &Run) -> Result<(), Error> {
+    pub(crate) async fn ask_for_sweep(&self, run: &Run) -> Result<(), Error> {
         if !self.log.has_open_calls(&run.sync, &run.id, run.phase).await? {
             self.sweep(run).await?;
         }
@@ -413,6 +419,10 @@ impl KeepJobs for Keeper<'_> {
             }
         }
     }
+}
+
+fn is_worked_on(run: &Run) -> bool {
+    run.state == RunState::Open || is_closing(run)
 }
 
 fn is_closing(run: &Run) -> bool {

@@ -7,9 +7,10 @@ use driftless_config::Destination;
 use driftless_config::destination::Rate;
 use driftless_connector::{Connector, FetchedSecrets, HttpPolicy, Ports, TokenSharing, build_with};
 use driftless_delivery::{Message, Queue, Record, SqsQueue, Verdict};
+use driftless_deltalog::ledger::Run;
 use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
 use driftless_deltalog::{Deltalog, DynamoDeltalog};
-use driftless_model::{Clock, DestinationId, Meter, Millis, SyncId, Tokens};
+use driftless_model::{Clock, DestinationId, Meter, Millis, RunId, SyncId, Tokens};
 use driftless_objects::{Objects, S3Drop, S3Objects};
 use driftless_runtime::{
     Clients, ConnectorConfig, Deadline, DeliveryOutcome, DeltalogRejects, Function, InitError, Metric, Metrics,
@@ -17,7 +18,7 @@ use driftless_runtime::{
 };
 use driftless_state::documents;
 
-use crate::{Delivered, Delivery, DeltalogTokens, Error, S3Buckets, SharedBudget, Sleep, Timing};
+use crate::{Delivered, Delivery, DeltalogTokens, Error, S3Buckets, SharedBudget, Sleep, Timing, list_of, retire};
 
 /// Builds the function from its environment. The destination's own configuration is read with the first message, so that
 /// `driftless apply` needs no new deployment.
@@ -112,20 +113,18 @@ impl Function for ConnectorFunction {
     async fn message(&self, body: &str, _: &Record, deadline: Deadline) -> Verdict {
         let (sync, run, number) = match Message::parse(body) {
             Ok(Message::Call { sync, run, number, .. }) => (sync, run, number),
+            Ok(Message::Retire { sync }) => return self.retire(&sync).await,
             Ok(other) => return Verdict::Reject { reason: format!("a {} message does not belong here", other.kind()) },
             Err(malformed) => return malformed.into(),
         };
-        let built = match self.built(&sync).await {
-            Ok(Some(built)) => built,
+        let (built, item) = match self.of_call(&sync, &run, number).await {
+            Ok(Some(found)) => found,
             Ok(None) => return Verdict::Done,
-            Err(problem) => {
-                tracing::error!(sync_id = %sync, problem, "the destination's configuration cannot be used");
-                return Verdict::Retry { after: Some(self.park) };
-            }
+            Err(problem) => return self.unusable(&sync, &problem),
         };
         let kind = built.described.kind().as_str();
         let delivery = self.delivery(&built);
-        let delivered = delivery.call(built.connector.as_ref(), &sync, &run, number, deadline.stop_at).await;
+        let delivered = delivery.call(built.connector.as_ref(), &item, number, deadline.stop_at).await;
         // What came after the outcome goes to the next call of the same sync.
         self.meter.owe(&sync, self.meter.take());
         match delivered {
@@ -196,14 +195,61 @@ impl ConnectorFunction {
         pacer
     }
 
-    /// The connector for a sync's list, or nothing if the sync is gone.
-    async fn built(&self, sync: &SyncId) -> Result<Option<Arc<Built>>, String> {
-        let Some((sync, destination)) = self.entries(sync).await.map_err(|e| chain(&e))? else { return Ok(None) };
-        let key = (destination.object.clone(), sync.names.list.clone());
+    fn unusable(&self, sync: &SyncId, problem: &str) -> Verdict {
+        tracing::error!(sync_id = %sync, problem, "the destination's configuration cannot be used");
+        Verdict::Retry { after: Some(self.park) }
+    }
+
+    /// Lists that others took the place of. One that cannot be retired is asked for by the next periodic sweep.
+    async fn retire(&self, sync: &SyncId) -> Verdict {
+        let built = match self.for_retiring(sync).await {
+            Ok(Some(built)) => built,
+            Ok(None) => return Verdict::Done,
+            Err(problem) => return self.unusable(sync, &problem),
+        };
+        let (log, clock) = (self.log.as_ref(), self.clock.as_ref());
+        let retired = retire(log, clock, built.connector.as_ref(), &self.destination, sync).await;
+        self.meter.owe(sync, self.meter.take());
+        match retired {
+            Ok(retired) => {
+                tracing::info!(sync_id = %sync, ?retired, "old lists looked after");
+                Verdict::Done
+            }
+            Err(error) => {
+                tracing::warn!(sync_id = %sync, error = chain(&error), "old lists could not be looked after");
+                Verdict::of(error.disposition(), || chain(&error))
+            }
+        }
+    }
+
+    /// The connector for the list that a call goes to, and the call's run; nothing if there is nothing to do.
+    async fn of_call(&self, sync: &SyncId, run: &RunId, number: u32) -> Result<Option<(Arc<Built>, Run)>, String> {
+        let Some((entry, destination)) = self.entries(sync).await.map_err(|e| chain(&e))? else { return Ok(None) };
+        let Some(run) = self.log.run(sync, run).await.map_err(|e| chain(&e))? else { return Ok(None) };
+        let list = list_of(self.log.as_ref(), &run, number, &entry.names.list).await.map_err(|e| chain(&e))?;
+        let Some(list) = list else { return Ok(None) };
+        Ok(Some((self.built(destination, list).await?, run)))
+    }
+
+    /// The connector for the list that a sync goes by, or nothing if no list of it is to go. The lists may be of an
+    /// earlier configuration of the sync, which had this destination.
+    async fn for_retiring(&self, sync: &SyncId) -> Result<Option<Arc<Built>>, String> {
+        let head = self.log.head(sync).await.map_err(|e| chain(&e))?;
+        let Some(head) = head.filter(|h| !h.lists.old.is_empty()) else { return Ok(None) };
+        let destinations = self.log.destinations().await.map_err(|e| chain(&e))?;
+        match destinations.into_iter().find(|d| d.destination == self.destination) {
+            Some(destination) => Ok(Some(self.built(destination, head.list().to_owned()).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The connector for a list.
+    async fn built(&self, destination: DestinationEntry, list: String) -> Result<Arc<Built>, String> {
+        let key = (destination.object.clone(), list);
         let now = self.clock.now();
         let known = self.built.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(built) = known.filter(|built| now < built.at.plus(BUILT_FOR_MS)) {
-            return Ok(Some(built));
+            return Ok(built);
         }
         let described = documents::destination(self.objects.as_ref(), &destination).await.map_err(|e| chain(&e))?;
         let mut secrets = FetchedSecrets::default();
@@ -215,7 +261,7 @@ impl ConnectorFunction {
         let connector = build_with(&described, &key.1, &secrets, self.policy, &self.ports).map_err(|e| chain(&e))?;
         let built = Arc::new(Built { connector, described, queue_url: destination.queue_url, at: now });
         self.built.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&built));
-        Ok(Some(built))
+        Ok(built)
     }
 
     async fn entries(&self, sync: &SyncId) -> Result<Option<(SyncEntry, DestinationEntry)>, Error> {

@@ -213,7 +213,7 @@ fn meta(c: &Candidate, token: &Token) -> FileMeta {
         source: names.source.clone(),
         kind: names.kind.clone(),
         destination: names.destination.to_string(),
-        list: names.list.clone(),
+        list: c.head.list().to_owned(),
         stamp: token.to_string(),
         fingerprint: c.entry.config.fingerprint.clone(),
     }

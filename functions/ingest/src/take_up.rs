@@ -16,7 +16,7 @@ use driftless_model::{
 use driftless_objects::Objects;
 use driftless_runtime::tell_usage;
 use driftless_snapshot::{Digested, Digests, HashKey, Limits, Report, SnapshotError, Source, View, ViewSpec};
-use driftless_state::{D, SyncState, Touched, documents, names};
+use driftless_state::{D, SyncState, Touched, documents, names, new_head};
 
 use crate::bulk::Bulk;
 use crate::error::Error;
@@ -138,7 +138,7 @@ impl Ingest {
     async fn candidate(&self, entry: SyncEntry, snapshot: &SnapshotRef) -> Result<Result<Candidate, Taken>, Error> {
         let mut head = self.log.head(&entry.sync).await?;
         if head.as_ref().is_none_or(|h| h.incarnation < entry.incarnation) {
-            let new = Head::new(entry.sync.clone(), entry.incarnation, entry.names.clone(), entry.config.clone());
+            let new = new_head(self.log.as_ref(), &entry, head.as_ref(), self.clock.now()).await?;
             // Lost: another worker created it, or something newer is there; read what it is.
             let _: Swap = self.log.create_head(&new).await?;
             head = self.log.head(&entry.sync).await?;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use driftless_changeset::{CallReport, Changeset, Settlement, States, forget_fingerprints, residue, settle};
-use driftless_config::Share;
-use driftless_deltalog::head::{self, DeliveredRun, Head, HistoryRef, ResidueRef, Swap};
+use driftless_config::Sync;
+use driftless_deltalog::head::{self, DeliveredRun, Head, HistoryRef, NewList, ResidueRef, Swap};
 use driftless_deltalog::ledger::{Call, CallOutcome, Reject, Run, RunResult, RunState};
 use driftless_history::{Against, FileMeta, Fold, Folded, HistoryFile, encode_delta, encode_residue};
 use driftless_model::{AckRow, KeyHash, Millis, Operation, Outcome, RowOutcome, Token, Usage};
@@ -21,13 +21,7 @@ impl Janitor {
     /// ledger gives the same settlement; rejections count once a run; objects are written under a private token; the head moves
     /// under "active run = this run ∧ stamp", in one write. If we die before it the next sweep does it again; if we die after it
     /// the run item is marked by the next sweep that finds it committed in the head.
-    pub(crate) async fn commit(
-        &self,
-        head: &Head,
-        run: &Run,
-        threshold: Share,
-        deadline: Millis,
-    ) -> Result<Swap, Error> {
+    pub(crate) async fn commit(&self, head: &Head, run: &Run, config: &Sync, deadline: Millis) -> Result<Swap, Error> {
         let calls = self.log.calls(&head.sync, &run.id).await?;
         let changeset = driftless_history::read_changeset(self.objects.as_ref(), &run.changeset).await?;
         let state = SyncState::new(self.log.as_ref(), self.objects.as_ref(), head);
@@ -37,7 +31,7 @@ impl Janitor {
             .collect();
         let a = state.a_rows(&named, &deltas, &run.config.fingerprint).await?;
         let mut reports: Vec<CallReport<'_>> = calls.iter().map(|c| report(c, &changeset)).collect();
-        if replaces(&calls) && calls.iter().any(was_claimed) {
+        if replaces(&calls) && run.new_list.is_none() && calls.iter().any(was_claimed) {
             // The parts of a session are what the list is when the last one was taken, and nothing before.
             let unfinished = calls.iter().any(|c| c.session.is_some_and(|s| s.last()) && c.outcome.is_none());
             for (report, call) in reports.iter_mut().zip(&calls) {
@@ -48,7 +42,12 @@ impl Janitor {
                 }
             }
         }
-        let settlement = settle(&a, &reports, &changeset.transfers);
+        let (settlement, new_list) = if run.new_list.is_some() {
+            let a = state.all_rows(&deltas).await?;
+            self.settle_loading(head, run, config, &calls, &reports, &a).await?
+        } else {
+            (settle(&a, &reports, &changeset.transfers), None)
+        };
         let now = self.clock.now();
         for r in &settlement.rejected {
             let reject = Reject {
@@ -69,10 +68,10 @@ impl Janitor {
             unnamed: calls.iter().filter_map(told).flat_map(|t| t.unnamed.values()).sum(),
         };
         let all = result.delivered + result.unknown + result.undelivered;
-        let succeeded_at = (result.delivered >= threshold.of(all)).then_some(now);
+        let succeeded_at = (result.delivered >= config.success_threshold.of(all)).then_some(now);
         let until_now = run.usage + calls.iter().map(Call::usage).sum();
-        let (swap, usage) = if self.must_fold(head, run, &state, &deltas, &settlement) {
-            self.fold_run(head, run, until_now, &state, deltas, settlement, succeeded_at, deadline).await?
+        let (swap, usage) = if new_list.is_some() || self.must_fold(head, run, &state, &deltas, &settlement) {
+            self.fold_run(head, run, until_now, &state, deltas, settlement, new_list, succeeded_at, deadline).await?
         } else {
             self.append_delta(head, run, until_now, settlement, succeeded_at, deadline).await?
         };
@@ -154,6 +153,7 @@ impl Janitor {
         state: &SyncState<'_>,
         mut deltas: BTreeMap<KeyHash, Option<AckRow>>,
         settlement: Settlement,
+        new_list: Option<NewList>,
         succeeded_at: Option<Millis>,
         deadline: Millis,
     ) -> Result<(Swap, Usage), Error> {
@@ -169,7 +169,8 @@ impl Janitor {
         deltas.extend(settlement.changed);
         let token = self.tokens.token();
         let (sync, incarnation) = (&head.sync, head.incarnation);
-        let meta = file_meta(head, &token, fingerprint);
+        let list = new_list.as_ref().map_or_else(|| head.list(), |made| made.list.as_str());
+        let meta = file_meta(head, list, &token, fingerprint);
         let base = match &head.history {
             Some(h) => Some(HistoryFile::open(self.objects.as_ref(), &h.object).await?),
             None => None,
@@ -210,6 +211,7 @@ impl Janitor {
             through,
             by: run.id.clone(),
             succeeded_at,
+            new_list,
             at: self.clock.now(),
         };
         self.in_time(deadline)?;
@@ -256,7 +258,7 @@ fn replaces(calls: &[Call]) -> bool {
     calls.iter().any(|call| call.session.is_some() || call.operation == Operation::Clear)
 }
 
-fn was_claimed(call: &Call) -> bool {
+pub(crate) fn was_claimed(call: &Call) -> bool {
     let looks = matches!(call.operation, Operation::Inspect | Operation::Prepare);
     !looks && (call.outcome.is_some() || call.claim.is_some() || call.maybe || call.progress.is_some())
 }
@@ -290,7 +292,7 @@ fn told(call: &Call) -> Option<&CallOutcome> {
     call.outcome.as_ref().or(call.progress.as_ref())
 }
 
-fn file_meta(head: &Head, stamp: &Token, fingerprint: &str) -> FileMeta {
+fn file_meta(head: &Head, list: &str, stamp: &Token, fingerprint: &str) -> FileMeta {
     let names = &head.names;
     FileMeta {
         tenant: names.dataset.tenant().to_string(),
@@ -298,7 +300,7 @@ fn file_meta(head: &Head, stamp: &Token, fingerprint: &str) -> FileMeta {
         source: names.source.clone(),
         kind: names.kind.clone(),
         destination: names.destination.to_string(),
-        list: names.list.clone(),
+        list: list.to_owned(),
         stamp: stamp.to_string(),
         fingerprint: fingerprint.to_owned(),
     }

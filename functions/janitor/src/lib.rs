@@ -14,6 +14,7 @@ mod commit;
 mod compact;
 mod error;
 mod handler;
+mod new_list;
 mod sweep;
 
 pub use compact::{Compacting, mergeable};

@@ -129,6 +129,9 @@ impl Janitor {
             _ => return Ok(swept),
         };
         self.stamp_retired(&head).await?;
+        if periodic || matches!(swept, Swept::Committed { .. }) {
+            self.ask_to_retire(&head).await?;
+        }
         if periodic {
             self.mark_committed(&head).await?;
             self.abandon(&head).await?;
@@ -290,7 +293,7 @@ impl Janitor {
 
     /// Commits, and plans afresh where the run left something that newer values have overtaken.
     async fn settle(&self, head: &Head, run: &Run, config: &Sync, deadline: Millis) -> Result<Swept, Error> {
-        if self.commit(head, run, config.success_threshold, deadline).await? == Swap::Lost {
+        if self.commit(head, run, config, deadline).await? == Swap::Lost {
             return Ok(Swept::Waiting);
         }
         let closed = matches!(run.state, RunState::Closing { .. });

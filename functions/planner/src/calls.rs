@@ -55,7 +55,7 @@ pub fn lay_out(net: &Net, mut records: BTreeMap<KeyHash, Record>, capabilities: 
     }
     for s in &net.sends {
         let Some(record) = records.remove(&s.key_hash) else { continue };
-        let operation = if let Way::Replace(_) = way { Operation::Add } else { supported(s.operation, capabilities) };
+        let operation = if way.loading().is_some() { Operation::Add } else { supported(s.operation, capabilities) };
         let row = PlannedRow {
             operation,
             key_hash: s.key_hash,
@@ -88,8 +88,8 @@ fn supported(operation: Operation, capabilities: &Capabilities) -> Operation {
 }
 
 fn limit(capabilities: &Capabilities, operation: Operation, way: Way) -> BatchLimit {
-    let limits: Option<Limits> = match way {
-        Way::Replace(Replace::Session { limits, .. }) => Some(limits),
+    let limits: Option<Limits> = match way.loading() {
+        Some(Replace::Session { limits, .. }) => Some(limits),
         _ => capabilities.limits(operation),
     };
     limits.map_or(BatchLimit { records: 1, bytes: None }, |l| BatchLimit {
@@ -111,7 +111,7 @@ impl Rows {
     #[must_use]
     pub fn calls(&self, run: &RunId, capabilities: &Capabilities, opening: Option<Operation>) -> Vec<Call> {
         let mut calls: Vec<Call> = opening.map(|operation| call(run, 0, 0, operation, 0, 0)).into_iter().collect();
-        if let Way::Replace(replace) = self.way {
+        if let Some(replace) = self.way.loading() {
             self.replacing(replace, run, capabilities, &mut calls);
             return calls;
         }
@@ -132,7 +132,8 @@ impl Rows {
     }
 
     /// The calls that replace the whole list. Who left is taken out by the replacement itself: these rows belong to the call that
-    /// clears, and are acknowledged with it. Where a session replaces, that call makes no request, and comes after the last part.
+    /// clears, and are acknowledged with it. Where a session replaces, or a new list is loaded, that call makes no request, and
+    /// comes after the last part.
     fn replacing(&self, replace: Replace, run: &RunId, capabilities: &Capabilities, calls: &mut Vec<Call>) {
         let removals = self.rows.iter().take_while(|row| row.operation == Operation::Remove).count();
         let sizes: Vec<u64> = self.rows.iter().skip(removals).map(size).collect();
@@ -163,7 +164,8 @@ impl Rows {
         }
         match replace {
             Replace::ClearFirst => {}
-            Replace::ClearAfter => replacing.push(clear(1)),
+            Replace::ClearAfter if removals > 0 || self.way == Way::Replace(replace) => replacing.push(clear(1)),
+            Replace::ClearAfter => {}
             Replace::Session { .. } if removals > 0 => replacing.push(clear(3)),
             Replace::Session { .. } => {}
         }

@@ -23,7 +23,7 @@ use driftless_state::{SyncState, Touched, documents, names};
 use crate::calls::{Rows, lay_out, messages};
 use crate::error::Error;
 use crate::setting::{Setting, first_call, mode};
-use crate::strategy::{Alternative, Amounts, Way, alternatives, choose};
+use crate::strategy::{Alternative, Amounts, KEPT_BACK, Way, alternatives, choose, rather};
 
 /// What a plan needs.
 pub struct Planner {
@@ -198,11 +198,12 @@ impl Planner {
         };
         let mut decision = decision;
         let mut rows = lay_out(&decision.net, records, &setting.capabilities, decision.way);
-        if !rows.oversized.is_empty() && matches!(decision.way, Way::Replace(_)) {
+        if !rows.oversized.is_empty() && decision.way.leaves_nobody_else() {
             // Who cannot be sent would be dropped although A has an older state of them: the list is not replaced.
+            let wanted = decision.way.strategy().as_str();
             decision.way = Way::FullThenRemove;
             decision.strategy =
-                "full_then_remove, not replace: some records are larger than a request may be".to_owned();
+                format!("full_then_remove, not {wanted}: some records are larger than a request may be");
             let records = self.payloads(head, setting, &decision.net).await?;
             rows = lay_out(&decision.net, records, &setting.capabilities, decision.way);
         }
@@ -223,7 +224,7 @@ impl Planner {
         if rows.rows.is_empty() && decision.net.transfers_due == 0 {
             return Ok(Planned::InSync);
         }
-        let first = first_call(head, setting).filter(|_| !rows.rows.is_empty());
+        let first = first_call(head, setting, decision.way).filter(|_| !rows.rows.is_empty());
         let calls = rows.calls(&id, &setting.capabilities, first);
         let mut run = self.run_item(request, head, setting, &decision, &rows, &calls, id, now);
         run.usage = self.meter.take_for(&head.sync) + still_to_come(head, &run, &calls);
@@ -242,6 +243,7 @@ impl Planner {
         id: RunId,
         now: Millis,
     ) -> Run {
+        let new_list = matches!(decision.way, Way::NewList { .. }).then(|| new_list_name(&head.sync, &id));
         Run {
             changeset: names::changeset(&head.sync, &id),
             id,
@@ -263,6 +265,8 @@ impl Planner {
             deadline: now.plus(setting.config.deadline.as_millis()),
             committed_at: None,
             result: None,
+            list: head.lists.current.clone(),
+            new_list,
             usage: Usage::default(),
         }
     }
@@ -337,9 +341,16 @@ impl Planner {
         let mut decision = self.decide_for(head, setting, state, full).await?;
         let amounts = Amounts::of(&decision.net, decision.a_size);
         decision.alternatives = alternatives(&amounts, setting.config.mode, &setting.capabilities);
-        let (way, strategy) = choose(setting.config.strategy, &decision.alternatives);
+        let (mut way, mut strategy) = choose(setting.config.strategy, &decision.alternatives);
         if way.sends_all() && !full && !decision.net.is_empty() {
-            decision.net = self.decide_for(head, setting, state, true).await?.net;
+            let whole = self.decide_for(head, setting, state, true).await?.net;
+            if way.leaves_nobody_else() && Amounts::of(&whole, decision.a_size).kept_back > 0 {
+                // A member that does not differ, and was refused too often when the whole list was sent: it stays as it is.
+                (way, strategy) = rather(&decision.alternatives, way.strategy(), KEPT_BACK);
+            }
+            if way.sends_all() {
+                decision.net = whole;
+            }
         }
         Ok(Decision { way, strategy, ..decision })
     }
@@ -470,6 +481,12 @@ impl Planner {
 fn still_to_come(head: &Head, run: &Run, calls: &[Call]) -> Usage {
     let write_units = 1 + calls.len() as u64 + 2 * (head.write_units() + 1);
     sending(&messages(run, calls, run.phase)) + Usage { write_units, puts: 1, ..Usage::default() }
+}
+
+/// What the list is called that a run makes: after its sync, and unlike every other.
+fn new_list_name(sync: &SyncId, run: &RunId) -> String {
+    let token = run.as_str().split_once('-').map_or(run.as_str(), |(_, token)| token);
+    format!("{sync}-{token}")
 }
 
 pub(crate) fn counts(net: &Net, rows: &Rows) -> Counts {

@@ -47,7 +47,8 @@ impl Planner {
         let decision = self.decide(&head, &setting, &state).await?;
         let records = self.payloads(&head, &setting, &decision.net).await?;
         let rows = lay_out(&decision.net, records, &setting.capabilities, decision.way);
-        let calls = rows.calls(&RunId::new("preview"), &setting.capabilities, first_call(&head, &setting));
+        let calls =
+            rows.calls(&RunId::new("preview"), &setting.capabilities, first_call(&head, &setting, decision.way));
         Ok(Some(Preview {
             counts: counts(&decision.net, &rows),
             sample: decision.net.sends.iter().map(|s| s.key_hash).chain(removed(&decision.net)).take(10).collect(),

@@ -5,7 +5,7 @@ use core::num::NonZeroU32;
 
 use driftless_changeset::Net;
 use driftless_config::{Mode, Strategy};
-use driftless_connector::{Capabilities, Replace};
+use driftless_connector::{Capabilities, Limits, Replace};
 use driftless_model::Operation;
 
 /// How a run makes the list equal.
@@ -17,6 +17,11 @@ pub enum Way {
     FullThenRemove,
     /// The whole list takes the place of what was there.
     Replace(Replace),
+    /// A new list is made and loaded, and takes the place of the old one.
+    NewList {
+        /// The limits of a part, where it is loaded by a session; else it is loaded by adding.
+        parts: Option<Limits>,
+    },
 }
 
 impl Way {
@@ -27,6 +32,7 @@ impl Way {
             Self::Delta => Strategy::Delta,
             Self::FullThenRemove => Strategy::FullThenRemove,
             Self::Replace(_) => Strategy::Replace,
+            Self::NewList { .. } => Strategy::NewList,
         }
     }
 
@@ -34,6 +40,24 @@ impl Way {
     #[must_use]
     pub const fn sends_all(self) -> bool {
         !matches!(self, Self::Delta)
+    }
+
+    /// True if whoever is not sent is out of the list afterwards.
+    #[must_use]
+    pub const fn leaves_nobody_else(self) -> bool {
+        matches!(self, Self::Replace(_) | Self::NewList { .. })
+    }
+
+    /// How the calls that load the whole list follow each other, if it does that. A new list that is loaded by adding ends as one
+    /// that is cleared afterwards: with a call that those who left belong to.
+    #[must_use]
+    pub const fn loading(self) -> Option<Replace> {
+        match self {
+            Self::Replace(replace) => Some(replace),
+            Self::NewList { parts: Some(limits) } => Some(Replace::Session { limits, open_for: None }),
+            Self::NewList { parts: None } => Some(Replace::ClearAfter),
+            Self::Delta | Self::FullThenRemove => None,
+        }
     }
 }
 
@@ -46,6 +70,8 @@ pub struct Amounts {
     pub updates: u64,
     /// Records that leave.
     pub removals: u64,
+    /// Members of the list before.
+    pub before: u64,
     /// Members of the list afterwards.
     pub list: u64,
     /// Records that a hold, the horizon or too many rejections keep as they are.
@@ -60,7 +86,7 @@ impl Amounts {
         let updates = net.sends.len() as u64 - adds;
         let removals = net.removals.len() as u64;
         let kept_back = net.held.len() as u64 + net.beyond_horizon + net.quarantined;
-        Self { adds, updates, removals, list: (a_size + adds).saturating_sub(removals), kept_back }
+        Self { adds, updates, removals, before: a_size, list: (a_size + adds).saturating_sub(removals), kept_back }
     }
 }
 
@@ -118,10 +144,8 @@ pub fn alternatives(amounts: &Amounts, mode: Mode, capabilities: &Capabilities) 
             way: Way::Replace(replace),
             calls: calls(amounts.list, part) + closing,
             records: amounts.list,
-            impossible: if mode != Mode::Mirror {
-                Some("only a mirror is replaced")
-            } else if amounts.kept_back > 0 {
-                Some("it would drop members that are kept as they are")
+            impossible: if let Some(why) = not_whole(amounts, mode) {
+                Some(why)
             } else if amounts.list == 0 && matches!(replace, Replace::Session { .. }) {
                 Some("a session needs a member")
             } else {
@@ -129,7 +153,40 @@ pub fn alternatives(amounts: &Amounts, mode: Mode, capabilities: &Capabilities) 
             },
         });
     }
+    all.extend(new_list(amounts, mode, capabilities, add));
     all
+}
+
+/// Why a list must not become exactly what is sent.
+fn not_whole(amounts: &Amounts, mode: Mode) -> Option<&'static str> {
+    match () {
+        () if mode != Mode::Mirror => Some("only a mirror is replaced"),
+        () if amounts.kept_back > 0 => Some(KEPT_BACK),
+        () => None,
+    }
+}
+
+/// Why a list is not replaced although somebody wants that.
+pub(crate) const KEPT_BACK: &str = "it would drop members that are kept as they are";
+
+/// A new list: made by one call, loaded by the others, and one that retires the old.
+fn new_list(amounts: &Amounts, mode: Mode, capabilities: &Capabilities, add: u32) -> Option<Alternative> {
+    if !capabilities.new_list {
+        return None;
+    }
+    let parts = match (capabilities.add, capabilities.replace) {
+        (Some(_), _) => None,
+        (None, Some(Replace::Session { limits, .. })) => Some(limits),
+        (None, _) => return None,
+    };
+    let impossible = match () {
+        () if amounts.before == 0 => Some("nobody is in the list yet: it is filled as it is"),
+        () if amounts.list == 0 && parts.is_some() => Some("a session needs a member"),
+        () => not_whole(amounts, mode),
+    };
+    let each = parts.map_or(add, |limits| limits.records.get());
+    let calls = calls(amounts.list, each) + 2;
+    Some(Alternative { way: Way::NewList { parts }, calls, records: amounts.list, impossible })
 }
 
 fn calls(records: u64, each: u32) -> u64 {
@@ -166,8 +223,21 @@ pub fn choose(wanted: Strategy, alternatives: &[Alternative]) -> (Way, String) {
                 _ => plain(Way::Delta),
             }
         }
-        Strategy::Delta | Strategy::Compare | Strategy::NewList => plain(Way::Delta),
+        Strategy::NewList => match named(Strategy::NewList) {
+            Some(Alternative { way, impossible: None, .. }) => plain(*way),
+            Some(Alternative { impossible: Some(why), .. }) => rather(alternatives, Strategy::NewList, why),
+            None => rather(alternatives, Strategy::NewList, "the destination cannot"),
+        },
+        Strategy::Delta | Strategy::Compare => plain(Way::Delta),
     }
+}
+
+/// What is done where that must not be: the delta, or what else the destination can where it can no delta.
+#[must_use]
+pub(crate) fn rather(alternatives: &[Alternative], not: Strategy, why: &str) -> (Way, String) {
+    let cannot = alternatives.iter().any(|a| a.way == Way::Delta && a.impossible.is_some());
+    let way = if cannot { choose(Strategy::Auto, alternatives).0 } else { Way::Delta };
+    (way, format!("{}, not {}: {why}", way.strategy().as_str(), not.as_str()))
 }
 
 #[cfg(test)]
@@ -241,6 +311,50 @@ mod tests {
         let all = alternatives(&amounts, Mode::Mirror, &capabilities);
         let (way, why) = choose(Strategy::Auto, &all);
         assert_eq!((way, why.as_str()), (Way::Replace(SESSION), "replace: the destination takes whole lists only"));
+    }
+
+    fn makes_lists(replace: Option<Replace>) -> Capabilities {
+        Capabilities { new_list: true, ..destination(replace) }
+    }
+
+    #[test]
+    fn a_new_list_is_made_only_where_somebody_wants_it() {
+        let amounts = Amounts { removals: 5_000, before: 6_000, list: 1_000, ..Amounts::default() };
+        let all = alternatives(&amounts, Mode::Mirror, &makes_lists(None));
+        let new = all.iter().find(|a| a.way.strategy() == Strategy::NewList).expect("it can");
+        assert_eq!((new.calls, new.records, new.impossible), (12, 1_000, None), "made, loaded by ten calls, retired");
+        assert_eq!(choose(Strategy::NewList, &all), (Way::NewList { parts: None }, "new_list".to_owned()));
+        assert_eq!(choose(Strategy::Auto, &all).0, Way::Delta, "although that takes 5,000 calls");
+    }
+
+    #[test]
+    fn where_a_new_list_would_lose_somebody_or_is_not_needed_the_delta_says_why() {
+        let amounts = Amounts { adds: 1, before: 10, list: 11, ..Amounts::default() };
+        let chosen = |amounts: Amounts, mode, can: &Capabilities| {
+            let (way, text) = choose(Strategy::NewList, &alternatives(&amounts, mode, can));
+            assert_eq!(way, Way::Delta);
+            text
+        };
+        let can = makes_lists(None);
+        assert_eq!(
+            chosen(Amounts { kept_back: 1, ..amounts }, Mode::Mirror, &can),
+            "delta, not new_list: it would drop members that are kept as they are"
+        );
+        let first = Amounts { adds: 11, before: 0, ..amounts };
+        assert!(chosen(first, Mode::Mirror, &can).ends_with("it is filled as it is"));
+        assert!(chosen(amounts, Mode::Upsert, &can).ends_with("only a mirror is replaced"));
+        assert!(chosen(amounts, Mode::Mirror, &destination(None)).ends_with("the destination cannot"));
+    }
+
+    #[test]
+    fn a_destination_of_whole_lists_loads_a_new_one_by_a_session() {
+        let can = Capabilities { add: None, remove: None, ..makes_lists(Some(SESSION)) };
+        let amounts = Amounts { adds: 1, before: 10, list: 11, ..Amounts::default() };
+        let parts = Some(Limits::records(NonZeroU32::MIN));
+        assert_eq!(choose(Strategy::NewList, &alternatives(&amounts, Mode::Mirror, &can)).0, Way::NewList { parts });
+        let first = Amounts { before: 0, list: 1, ..amounts };
+        let (way, text) = choose(Strategy::NewList, &alternatives(&first, Mode::Mirror, &can));
+        assert_eq!(way, Way::Replace(SESSION), "{text}");
     }
 
     #[test]

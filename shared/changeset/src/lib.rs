@@ -10,6 +10,7 @@
 //! 3. [`net_changes`] derives from those states and A's rows what to send, what to remove and which identifiers change hands;
 //! 4. [`pack`] cuts the rows into the fewest calls;
 //! 5. [`settle`] moves A forward by exactly what was delivered (US 6,044,381: what is not acknowledged is forgotten as sent);
+//!    [`settle_new_list`] is its counterpart for a run that has loaded a new list;
 //! 6. [`residue`] is what remains different.
 //!
 //! Invariants kept here: DL-2 (only delivered rows move A), DL-3 (what did not move stays in the residue), DL-4 (removals carry
@@ -25,6 +26,7 @@ mod bulk;
 mod differing;
 mod merge;
 mod net;
+mod new_list;
 mod pack;
 mod row;
 mod rules;
@@ -35,6 +37,7 @@ pub use bulk::{BulkThreshold, outlives_bulk};
 pub use differing::{Differing, Step, differing};
 pub use merge::{Changes, MergeDiff, forget_fingerprints, merge_diff};
 pub use net::{Mode, Net, NetInput, Removal, Send, net_changes};
+pub use new_list::{dropped_by_new_list, settle_new_list};
 pub use pack::{BatchLimit, CallRange, pack};
 pub use row::{Changeset, PlannedRow, Transfer};
 pub use rules::{Rule, keeps};

@@ -54,6 +54,11 @@ pub enum Message {
         /// Object key of the changeset.
         changeset: String,
     },
+    /// To a connector: retire the old lists that the head of the sync names and that are at its destination.
+    Retire {
+        /// The sync.
+        sync: SyncId,
+    },
     /// To the janitor: commit what has settled and repair what a crash left.
     Sweep {
         /// Only this sync; without it, every sync.
@@ -85,6 +90,7 @@ impl Message {
             Self::Ingest { .. } => "ingest",
             Self::Plan { .. } => "plan",
             Self::Call { .. } => "call",
+            Self::Retire { .. } => "retire",
             Self::Sweep { .. } => "sweep",
         }
     }
@@ -121,6 +127,7 @@ impl Message {
             Some("ingest") => "ingest",
             Some("plan") => "plan",
             Some("call") => "call",
+            Some("retire") => "retire",
             Some("sweep") => "sweep",
             _ => return Err(Malformed::UnknownKind),
         };
@@ -132,7 +139,9 @@ impl From<&Message> for Outgoing {
     /// Sent at once, in the fair-queue group of its sync.
     fn from(message: &Message) -> Self {
         let group = match message {
-            Message::Plan { sync, .. } | Message::Call { sync, .. } => Some(sync.to_string()),
+            Message::Plan { sync, .. } | Message::Call { sync, .. } | Message::Retire { sync } => {
+                Some(sync.to_string())
+            }
             Message::Ingest { dataset, .. } => Some(dataset.tenant().to_string()),
             Message::Sweep { sync, .. } => sync.as_ref().map(ToString::to_string),
         };
@@ -189,6 +198,7 @@ mod tests {
                     r#""first_row":1500,"rows":500,"changeset":"changesets/newsletter/1-01K.parquet"}"#
                 ),
             ),
+            (Message::Retire { sync: sync.clone() }, r#"{"v":1,"kind":"retire","sync":"newsletter"}"#),
             (
                 Message::Sweep { sync: Some(sync), run: Some(RunId::new("1-01K")) },
                 r#"{"v":1,"kind":"sweep","sync":"newsletter","run":"1-01K"}"#,

@@ -11,6 +11,7 @@ pub(crate) mod example;
 mod fold;
 mod head;
 mod hold;
+mod lists;
 mod log;
 pub mod model;
 mod run;
@@ -26,6 +27,7 @@ pub use compact::*;
 pub use fold::*;
 pub use head::*;
 pub use hold::*;
+pub use lists::*;
 pub use log::*;
 pub use run::*;
 pub use small::*;
@@ -65,6 +67,10 @@ pub async fn all(store: &dyn Deltalog) {
     a_bulk_version_takes_in_what_it_flushed(store).await;
     a_fold_takes_a_merged_version_with_its_number(store).await;
     as_many_versions_are_merged_as_a_condition_can_name(store).await;
+
+    a_new_list_takes_its_place_with_the_commit(store).await;
+    an_old_list_is_forgotten_once_it_is_retired(store).await;
+    lists_outlive_an_incarnation(store).await;
 
     rule_7_a_hold_is_placed_once_and_keeps_its_approval(store).await;
     an_approval_is_a_ceiling(store).await;

@@ -11,6 +11,7 @@ mod head;
 mod key;
 mod ledger;
 mod limits;
+mod lists;
 mod log;
 mod registry;
 mod rows;
@@ -33,7 +34,9 @@ use driftless_model::{
 };
 
 use crate::head::{
-    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
+    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, OldList,
+    Swap, Tick,
+    transition::{try_put_old_list, try_replace_old_list},
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
@@ -144,6 +147,14 @@ impl Deltalog for DynamoDeltalog {
         succeeded_at: Option<Millis>,
     ) -> Result<Swap> {
         self.commit_run(sync, stamp, delivered, succeeded_at).await
+    }
+
+    async fn put_old_list(&self, sync: &SyncId, old: &OldList) -> Result<Swap> {
+        self.write_lists(sync, |head| try_put_old_list(head, old)).await
+    }
+
+    async fn replace_old_list(&self, sync: &SyncId, read: &OldList, by: Option<&OldList>) -> Result<Swap> {
+        self.write_lists(sync, |head| try_replace_old_list(head, read, by)).await
     }
 
     async fn fold(&self, sync: &SyncId, fold: &Fold) -> Result<Swap> {

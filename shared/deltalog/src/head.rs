@@ -1,6 +1,7 @@
 //! The head of a sync and the conditions of its writes.
 
 pub mod account;
+mod lists;
 pub mod transition;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use driftless_model::{DatasetId, DestinationId, Millis, RunId, SnapshotOrder, Sn
 use serde::{Deserialize, Serialize};
 
 pub use account::Account;
+pub use lists::{Lists, Named, NewList, OldList};
 
 /// The six names that history and head carry. A head whose names differ from its sync's configuration belongs to another
 /// list: its A is unknown.
@@ -22,7 +24,7 @@ pub struct Names {
     pub kind: String,
     /// The destination.
     pub destination: DestinationId,
-    /// The list at the destination, as configured.
+    /// The list at the destination, as configured: the one that the sync begins with (see [`Head::list`]).
     pub list: String,
 }
 
@@ -212,6 +214,9 @@ pub struct Head {
     pub last_succeeded_at: Option<Millis>,
     /// Set while the sync waits for a person.
     pub attention: Option<Attention>,
+    /// See [`Lists`].
+    #[serde(default)]
+    pub lists: Lists,
     /// What the sync has used; see [`crate::Deltalog::charge`].
     #[serde(default)]
     pub account: Account,
@@ -238,6 +243,7 @@ impl Head {
             retired: Vec::new(),
             last_succeeded_at: None,
             attention: None,
+            lists: Lists::default(),
             account: Account::default(),
         }
     }
@@ -355,6 +361,8 @@ pub struct Fold {
     pub by: RunId,
     /// Set when the run reached the success threshold.
     pub succeeded_at: Option<Millis>,
+    /// The list that the run made and loaded: from here on it is the sync's.
+    pub new_list: Option<NewList>,
     /// When.
     pub at: Millis,
 }

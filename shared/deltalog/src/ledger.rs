@@ -126,6 +126,12 @@ pub struct Run {
     pub committed_at: Option<Millis>,
     /// Set with `Committed`.
     pub result: Option<RunResult>,
+    /// The list that its calls go to, where that is not the configured one: what the head named when it was planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
+    /// The name of the list that it makes and loads; its calls go there (see [`CallOutcome::list`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_list: Option<String>,
     /// What it has used: planning, as planned; all of it once it is committed.
     #[serde(default, skip_serializing_if = "Usage::is_nothing")]
     pub usage: Usage,
@@ -142,6 +148,9 @@ pub struct CallOutcome {
     /// Records that were refused without being named, by code: they count as delivered, as nobody knows which they are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unnamed: BTreeMap<String, u64>,
+    /// What the list is called that the call made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
     /// API requests made for this call, over all claims: data requests, then retries, look-ups and bisections.
     pub requests: u32,
     /// When the destination's last answer came.

@@ -12,8 +12,8 @@ use driftless_model::{
 };
 
 use crate::head::{
-    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
-    transition as head,
+    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, OldList,
+    Swap, Tick, transition as head,
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run, transition as ledger};
@@ -164,6 +164,14 @@ impl Deltalog for MemoryDeltalog {
 
     async fn fold(&self, sync: &SyncId, fold: &Fold) -> Result<Swap> {
         Ok(self.lock().swap_head(sync, |h| head::try_fold(h, fold)))
+    }
+
+    async fn put_old_list(&self, sync: &SyncId, old: &OldList) -> Result<Swap> {
+        Ok(self.lock().swap_head(sync, |h| head::try_put_old_list(h, old)))
+    }
+
+    async fn replace_old_list(&self, sync: &SyncId, read: &OldList, by: Option<&OldList>) -> Result<Swap> {
+        Ok(self.lock().swap_head(sync, |h| head::try_replace_old_list(h, read, by)))
     }
 
     async fn compact(&self, sync: &SyncId, compaction: &Compaction) -> Result<Swap> {

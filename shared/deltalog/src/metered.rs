@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use crate::dynamodb::sizes::{call_size, head_size, log_item_size, read_units, run_size, write_units};
 use crate::head::{
-    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
+    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, OldList,
+    Swap, Tick,
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
@@ -108,6 +109,8 @@ metered! {
         fn drop_hold(version: u64, object: &str) -> Swap, false;
         fn set_attention(incarnation: u64, attention: Option<&Attention>) -> (), false;
         fn clear_retired(tokens: &BTreeSet<Token>) -> (), false;
+        fn put_old_list(old: &OldList) -> Swap, false;
+        fn replace_old_list(read: &OldList, by: Option<&OldList>) -> Swap, false;
     }
     others {
         fn put_sync(entry: &SyncEntry) -> Swap, one;

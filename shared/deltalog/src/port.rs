@@ -10,7 +10,8 @@ use driftless_model::{
 
 use crate::Result;
 use crate::head::{
-    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Swap, Tick,
+    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, OldList, Swap,
+    Tick,
 };
 use crate::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use crate::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run, RunState};
@@ -102,6 +103,12 @@ pub trait Deltalog: Send + Sync {
     async fn set_attention(&self, sync: &SyncId, incarnation: u64, attention: Option<&Attention>) -> Result<()>;
     /// Takes versions out of `retired` after their items were stamped. Condition: stamp of each token.
     async fn clear_retired(&self, sync: &SyncId, tokens: &BTreeSet<Token>) -> Result<()>;
+    /// Names a list that the active run made in vain, so that it is retired. Condition: active run = the list's. Success if a list
+    /// of that run is named already.
+    async fn put_old_list(&self, sync: &SyncId, old: &OldList) -> Result<Swap>;
+    /// Forgets an old list that was retired (`None`), or replaces what is known of it. Condition: it is there as read. Success if
+    /// it is so already.
+    async fn replace_old_list(&self, sync: &SyncId, read: &OldList, by: Option<&OldList>) -> Result<Swap>;
 
     // ---- log
 

@@ -19,9 +19,11 @@ mod digests;
 pub mod documents;
 mod error;
 pub mod names;
+mod new_head;
 mod state;
 
 pub use base::Base;
 pub use digests::D;
 pub use error::{Error, Result};
+pub use new_head::new_head;
 pub use state::{SyncState, Touched};

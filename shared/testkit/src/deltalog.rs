@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use driftless_deltalog::head::{
-    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Swap, Tick,
+    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, OldList,
+    Swap, Tick,
 };
 use driftless_deltalog::item::{ItemFate, LogItem, LogPartition, VersionRecord};
 use driftless_deltalog::ledger::{Call, CallOutcome, Claimed, InputReject, Reject, Run};
@@ -84,6 +85,8 @@ steps! {
     fn drop_hold(sync: &SyncId, version: u64, object: &str) -> Swap;
     fn set_attention(sync: &SyncId, incarnation: u64, attention: Option<&Attention>) -> ();
     fn clear_retired(sync: &SyncId, tokens: &BTreeSet<Token>) -> ();
+    fn put_old_list(sync: &SyncId, old: &OldList) -> Swap;
+    fn replace_old_list(sync: &SyncId, read: &OldList, by: Option<&OldList>) -> Swap;
     fn items(partition: &LogPartition, expected: u64) -> BTreeMap<KeyHash, LogItem>;
     fn item(partition: &LogPartition, key: KeyHash) -> Option<LogItem>;
     fn stamp_items(partition: &LogPartition, fates: &BTreeMap<KeyHash, ItemFate>, expires_at: i64) -> ();

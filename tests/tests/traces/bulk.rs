@@ -188,7 +188,7 @@ fn a_bulk_version_makes_no_items_and_sends_what_items_would() {
         }
         assert!(w.ghosts.violation().is_none(), "{:?}", w.ghosts.violation());
         let partitions = w.memory().log_partitions().len();
-        (w.remote.members(&w.sync()), w.ghosts.writes(), partitions)
+        (w.members(&w.sync()), w.ghosts.writes(), partitions)
     };
     let (members, writes, partitions) = sent(SETUP);
     assert!(partitions > 0);

@@ -33,7 +33,7 @@ pub(crate) fn email(name: &str) -> Identifier {
 
 /// Who is in the list of the first sync.
 pub(crate) fn members(w: &World) -> Vec<String> {
-    let members = w.remote.members(&w.sync());
+    let members = w.members(&w.sync());
     members.into_keys().map(|i| i.value.trim_end_matches("@x.example").to_owned()).collect()
 }
 

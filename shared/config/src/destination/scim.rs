@@ -85,7 +85,8 @@ pub enum ScimMode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScimGroup {
-    /// What the sync's `list` is: the group's `displayName`, or its `id`.
+    /// What the sync's `list` is: the group's `displayName`, or its `id`. With `display_name` a `list` that begins with `id:` is
+    /// the id that follows.
     pub by: GroupBy,
     /// Create the group where it is missing (only by `display_name`).
     pub create: bool,

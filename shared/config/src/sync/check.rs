@@ -155,18 +155,19 @@ impl Sync {
     }
 
     fn check_policies(&self, found: &mut Vec<Finding>) {
-        if matches!(self.strategy, Strategy::Compare | Strategy::NewList) {
+        if self.strategy == Strategy::Compare {
             found.push(Finding::new(
                 "strategy",
                 format!("the strategy `{}` is not available yet", self.strategy.as_str()),
-                "write auto, delta, full_then_remove or replace",
+                "write auto, delta, full_then_remove, replace or new_list",
             ));
         }
-        if self.mode != Mode::Mirror && self.strategy == Strategy::Replace {
+        if self.mode != Mode::Mirror && matches!(self.strategy, Strategy::Replace | Strategy::NewList) {
             found.push(Finding::new(
                 "strategy",
                 format!(
-                    "`replace` takes everybody out who is not selected, and the mode `{}` does not",
+                    "`{}` leaves nobody in the list who is not selected, and the mode `{}` does not",
+                    self.strategy.as_str(),
                     self.mode.as_str()
                 ),
                 "write mode: mirror, or another strategy",

@@ -72,7 +72,9 @@ pub enum Strategy {
     Replace,
     /// The remote list is read and corrected. Not available yet.
     Compare,
-    /// A new list is loaded and takes the place of the old one. Not available yet.
+    /// A new list is made and loaded, and takes the place of the old one once everything is acknowledged; the old list is deleted
+    /// then, also the first one, which `list` names. Nobody ever sees half a list. Where a hold, the horizon or rejections keep
+    /// records as they are, a run sends only what changed instead.
     NewList,
 }
 

@@ -9,8 +9,8 @@ use driftless_model::{
 
 use crate::Deltalog;
 use crate::head::{
-    ActivationGuard, Append, ConfigStamp, DeliveredRun, Fold, Head, HistoryRef, Hold, Names, Swap, Tick, VersionEntry,
-    VersionKind,
+    ActivationGuard, Append, ConfigStamp, DeliveredRun, Fold, Head, HistoryRef, Hold, Names, NewList, OldList, Swap,
+    Tick, VersionEntry, VersionKind,
 };
 use crate::item::{ChangeOp, LogItem, LogPartition};
 use crate::ledger::{Call, CallOutcome, Counts, Run, RunState};
@@ -123,8 +123,29 @@ pub(super) fn fold(head: &Head, run: Option<&str>, stamp: &str, through: u64) ->
         through,
         by: run_id(run.unwrap_or("janitor")),
         succeeded_at: None,
+        new_list: None,
         at: Millis(50),
     }
+}
+
+/// A list that a run leaves behind.
+pub(super) fn old_list(run: &str, list: crate::head::Named) -> OldList {
+    OldList {
+        run: run_id(run),
+        destination: "mailer".parse().expect("a valid name"),
+        list,
+        successor: None,
+        since: Millis(50),
+        failures: 0,
+        last_error: None,
+    }
+}
+
+/// The list of a run takes the place of the one before.
+pub(super) fn new_list(head: &Head, run: &str) -> NewList {
+    let old = old_list(run, crate::head::Named::Called(head.list().to_owned()));
+    let list = format!("list of {run}");
+    NewList { old: OldList { successor: Some(list.clone()), ..old }, list }
 }
 
 pub(super) fn partition(name: &str, version: u64, text: &str) -> LogPartition {
@@ -181,6 +202,8 @@ pub(super) fn run(name: &str, id: &str) -> Run {
         deadline: Millis(20),
         committed_at: None,
         result: None,
+        list: Some("list-6".into()),
+        new_list: Some("weekly-2".into()),
         usage: Usage { read_units: 5, ..Usage::default() },
     }
 }
@@ -210,6 +233,7 @@ pub(super) fn outcome(exceptions: impl IntoIterator<Item = (u32, RowOutcome)>) -
         exceptions: exceptions.into_iter().collect(),
         remote_ids: BTreeMap::from([(1, "remote-1".into())]),
         unnamed: BTreeMap::from([("NO_CONSENT".into(), 4)]),
+        list: Some("list-7".into()),
         requests: 3,
         at: Millis(30),
         usage: Usage { write_units: 2, ..Usage::default() },

@@ -6,10 +6,10 @@ use driftless_model::{Millis, Outcome, RunId};
 
 use super::compact::compaction;
 use super::example::{
-    activation, append, call, config, delivered, fold, hold, new_head, outcome, read, run_id, snapshot, sync, tick,
-    token,
+    activation, append, call, config, delivered, fold, hold, new_head, new_list, old_list, outcome, read, run_id,
+    snapshot, sync, tick, token,
 };
-use crate::head::{ActivationGuard, Append, Attention, Head, ResidueRef};
+use crate::head::{ActivationGuard, Append, Attention, Head, Named, OldList, ResidueRef};
 use crate::ledger::Call;
 use crate::{Deltalog, MemoryDeltalog};
 
@@ -83,7 +83,7 @@ struct Write {
 impl Write {
     fn draw(choices: &mut Choices, step: u32) -> Self {
         Self {
-            kind: choices.below(16),
+            kind: choices.below(18),
             n: choices.number(6),
             flag: choices.below(2) == 0,
             through: choices.below(3),
@@ -125,6 +125,7 @@ impl Write {
                 let active = head.active_run.as_ref().map(RunId::as_str);
                 let mut new = fold(head, active, &format!("f{step}"), head.version.saturating_sub(self.through));
                 new.residue = flag.then(|| ResidueRef { object: format!("residue-{step}"), count: 1 });
+                new.new_list = active.filter(|_| n == 1).map(|run| new_list(head, run));
                 format!("{:?}", store.fold(sync, &new).await)
             }
             10 => {
@@ -156,6 +157,13 @@ impl Write {
                     return "nothing to merge".into();
                 }
                 format!("{:?}", store.compact(sync, &merging).await)
+            }
+            15 | 16 => {
+                let active = head.active_run.as_ref().map_or(run.as_str(), |r| r.as_str());
+                let put = store.put_old_list(sync, &old_list(active, Named::AskedFor(format!("l{n}")))).await;
+                let Some(old) = head.lists.old.first() else { return format!("{put:?}") };
+                let failed = OldList { failures: old.failures + 1, ..old.clone() };
+                format!("{put:?} {:?}", store.replace_old_list(sync, old, flag.then_some(&failed)).await)
             }
             _ => {
                 let r1 = run_id("r1");

@@ -11,6 +11,7 @@ use super::failure::Operation;
 use super::head::{UPDATE, decode};
 use super::key;
 use super::limits::{PATHS_PER_EXPRESSION, RACE_RETRIES};
+use super::lists;
 use super::table::{Change, Write};
 use crate::head::transition::{merged_away, retired_by, try_compact, try_fold};
 use crate::head::{Compaction, Fold, Head, Retired, Swap};
@@ -20,18 +21,19 @@ impl DynamoDeltalog {
     /// Reads which versions it retires, then writes once. Their numbers cannot change while the stamp and the active run are
     /// those that were read: ingest only adds above them, and a compaction touches none that a run covers.
     pub(super) async fn write_fold(&self, sync: &SyncId, fold: &Fold) -> Result<Swap> {
-        let mut stored = self.read_head(sync).await?;
+        let mut stored = self.table.get(&key::head(sync)).await?;
         for _ in 0..RACE_RETRIES {
-            let Some(head) = stored else { return Ok(Swap::Lost) };
+            let Some(item) = stored else { return Ok(Swap::Lost) };
+            let head = decode(sync, &item)?;
             let Some(folded) = try_fold(&head, fold) else { return Ok(Swap::Lost) };
             if folded == head {
                 return Ok(Swap::Done);
             }
-            let change = fold_change(&head, &folded, fold)?;
+            let change = fold_change(&item, &head, &folded, fold)?;
             match self.update_head(sync, change, false).await? {
                 Write::Done(_) => return Ok(Swap::Done),
-                // Our own write, a lost race, or (where the maps are replaced) an ingest in between: look again.
-                Write::Refused(item) => stored = item.map(|item| decode(sync, &item)).transpose()?,
+                // Our own write, a lost race, or (where maps or lists are replaced) another writer in between: look again.
+                Write::Refused(item) => stored = item,
             }
         }
         Err(raced(UPDATE))
@@ -93,7 +95,7 @@ pub(super) fn raced(operation: Operation) -> Error {
     Error::Unavailable { operation: operation.name, reason, source: None }
 }
 
-fn fold_change(head: &Head, folded: &Head, fold: &Fold) -> Result<Change> {
+fn fold_change(item: &Attributes, head: &Head, folded: &Head, fold: &Fold) -> Result<Change> {
     let retired = retired_by(head, fold).map(|r| json(&r)).collect::<Result<_>>()?;
     let mut change = Change::new(
         "SET #stamp = :stamp, #history = :history, #retired = list_append(#retired, :retired)",
@@ -114,6 +116,7 @@ fn fold_change(head: &Head, folded: &Head, fold: &Fold) -> Result<Change> {
         }
         None => change.condition.push_str("attribute_not_exists(#active_run)"),
     }
+    change = lists::replacing(item, head, folded, change)?;
     if let Some(at) = fold.succeeded_at {
         change = change.and(", #last_succeeded_at = :succeeded").value(":succeeded", n(at.0));
     }

@@ -54,6 +54,7 @@ pub(super) fn encode(head: &Head) -> Result<Attributes> {
         ("active_run", head.active_run.as_ref().map(|r| s(r.as_str()))),
         ("last_succeeded_at", head.last_succeeded_at.map(|at| n(at.0))),
         ("attention", head.attention.as_ref().map(json).transpose()?),
+        ("lists", (!head.lists.is_untouched()).then(|| json(&head.lists)).transpose()?),
     ]));
     item.extend(encode_account(&head.account));
     Ok(item)
@@ -82,6 +83,7 @@ pub(super) fn decode(sync: &SyncId, item: &Attributes) -> Result<Head> {
         retired: r.json_list("retired")?,
         last_succeeded_at: r.opt_number("last_succeeded_at")?.map(Millis),
         attention: r.opt_json("attention")?,
+        lists: r.opt_json("lists")?.unwrap_or_default(),
         account: decode_account(item),
     })
 }

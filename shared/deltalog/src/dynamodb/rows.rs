@@ -21,6 +21,8 @@ struct Packed {
     remote_ids: BTreeMap<u32, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     unnamed: BTreeMap<String, u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    list: Option<String>,
     requests: u32,
     at: Millis,
     #[serde(default, skip_serializing_if = "Usage::is_nothing")]
@@ -104,6 +106,7 @@ pub(super) fn outcome_value(outcome: &CallOutcome) -> Result<AttributeValue> {
         exceptions: same.into_iter().map(|(is, rows)| (is, pack(rows.into_iter()))).collect(),
         remote_ids: outcome.remote_ids.clone(),
         unnamed: outcome.unnamed.clone(),
+        list: outcome.list.clone(),
         requests: outcome.requests,
         at: outcome.at,
         usage: outcome.usage,
@@ -119,6 +122,7 @@ pub(super) fn read_outcome(r: Reader<'_>, name: &str) -> Result<Option<CallOutco
             .collect(),
         remote_ids: packed.remote_ids,
         unnamed: packed.unnamed,
+        list: packed.list,
         requests: packed.requests,
         at: packed.at,
         usage: packed.usage,
@@ -160,6 +164,7 @@ mod tests {
             exceptions,
             remote_ids: BTreeMap::from([(3, "id-3".into())]),
             unnamed: BTreeMap::from([("NO_CONSENT".into(), 3)]),
+            list: None,
             requests: 9,
             at: Millis(5),
             usage: Usage::of([7; 10]),

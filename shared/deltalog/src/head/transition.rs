@@ -8,8 +8,8 @@
 use driftless_model::{Millis, RunId, SnapshotRef, Token};
 
 use super::{
-    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, Retired,
-    RetiredBy,
+    ActivationGuard, Append, Attention, Compaction, ConfigStamp, DeliveredRun, Fold, Head, HeadGuard, Hold, OldList,
+    Retired, RetiredBy,
 };
 
 /// True when the head is exactly what an ingest read.
@@ -126,7 +126,8 @@ pub fn try_commit(head: &Head, stamp: &Token, delivered: &DeliveredRun, succeede
 }
 
 /// Fold. Condition: stamp ∧ the active run is the fold's (none, if it has none) ∧ at least as many committed runs as it
-/// takes in. Versions ≤ `through` become retired; holds stay (protocol rule 7).
+/// takes in. Versions ≤ `through` become retired; holds stay (protocol rule 7). A new list becomes the sync's, and the one
+/// before it is to be retired.
 #[must_use]
 pub fn try_fold(head: &Head, fold: &Fold) -> Option<Head> {
     if head.stamp == fold.stamp {
@@ -144,6 +145,12 @@ pub fn try_fold(head: &Head, fold: &Fold) -> Option<Head> {
     new.active_run = None;
     new.delivered.drain(..fold.delivered);
     new.last_succeeded_at = fold.succeeded_at.or(head.last_succeeded_at);
+    if let Some(made) = &fold.new_list {
+        new.lists.current = Some(made.list.clone());
+        // A sweep that read a worker's last outcome too early has given the list up.
+        new.lists.old.retain(|o| o.run != made.old.run);
+        new.lists.old.push(made.old.clone());
+    }
     Some(new)
 }
 
@@ -233,4 +240,34 @@ pub fn try_drop_hold(head: &Head, version: u64, object: &str) -> Option<Head> {
 #[must_use]
 pub fn try_set_attention(head: &Head, incarnation: u64, attention: Option<&Attention>) -> Option<Head> {
     (head.incarnation == incarnation).then(|| Head { attention: attention.cloned(), ..head.clone() })
+}
+
+/// A list of the active run is to go. Condition: active run = the list's. Success if one of that run is to go already.
+#[must_use]
+pub fn try_put_old_list(head: &Head, old: &OldList) -> Option<Head> {
+    if head.lists.old.iter().any(|o| o.run == old.run) {
+        return Some(head.clone());
+    }
+    (head.active_run.as_ref() == Some(&old.run)).then(|| {
+        let mut new = head.clone();
+        new.lists.old.push(old.clone());
+        new
+    })
+}
+
+/// A list was retired (`None`), or something more is known of it. Condition: it is there as read. Success if what is to be
+/// there is.
+#[must_use]
+pub fn try_replace_old_list(head: &Head, read: &OldList, by: Option<&OldList>) -> Option<Head> {
+    let there = head.lists.old.iter().position(|o| o.run == read.run);
+    let as_read = there.filter(|at| head.lists.old.get(*at) == Some(read));
+    match (as_read, by) {
+        (Some(at), _) => {
+            let mut new = head.clone();
+            new.lists.old.splice(at..=at, by.cloned());
+            Some(new)
+        }
+        (None, None) => there.is_none().then(|| head.clone()),
+        (None, Some(by)) => head.lists.old.contains(by).then(|| head.clone()),
+    }
 }

@@ -9,7 +9,7 @@ use driftless_model::{AckRow, KeyHash, Millis, RecordState};
 use driftless_state::{Cut, Part, Rest, SyncState, Touched};
 
 use crate::error::Error;
-use crate::plan::Planner;
+use crate::plan::{Planner, removed};
 use crate::setting::{Setting, mode};
 use crate::strategy::{Alternative, Amounts, KEPT_BACK, Way, alternatives, choose, rather};
 

@@ -180,20 +180,20 @@ async fn the_group_that_takes_the_place_of_another_gets_its_name() {
         let named = server.connector("group: {create: true}").await;
         deliver(&*named, Operation::Add, &rows(3)).await;
         let by_id = more.contains("by: id");
-        let made = support::connector(&scim(&server.url, more), "none").create_list("news").await.unwrap();
+        let made = connector(&scim(&server.url, more), "none").create_list("news").await.unwrap();
         let first = if by_id { made } else { "news".to_owned() };
-        let current = support::connector(&scim(&server.url, more), &first);
+        let current = connector(&scim(&server.url, more), &first);
         let second = current.create_list("newsletter-1").await.unwrap();
-        deliver(&*support::connector(&scim(&server.url, more), &second), Operation::Add, &rows(5)).await;
+        deliver(&*connector(&scim(&server.url, more), &second), Operation::Add, &rows(5)).await;
 
         let mut old = String::new();
         for _ in 0..2 {
             old = current.pass_name_on(&first, &second, " (before r1)").await.unwrap();
             assert_ne!(old, second);
             // Whoever knows the name finds the new one by it.
-            let people = support::connector(&scim(&server.url, ""), "news");
+            let people = connector(&scim(&server.url, ""), "news");
             assert_eq!(members(&*people).await, emails(0..5));
-            let before = support::connector(&scim(&server.url, ""), "news (before r1)");
+            let before = connector(&scim(&server.url, ""), "news (before r1)");
             assert_eq!(members(&*before).await, emails(0..3), "the old one stands aside, unchanged");
         }
         for _ in 0..2 {
@@ -203,7 +203,7 @@ async fn the_group_that_takes_the_place_of_another_gets_its_name() {
             current.pass_name_on(&old, &second, " (before r1)").await.is_ok(),
             "who is gone has nothing to pass on"
         );
-        let current = support::connector(&scim(&server.url, more), &second);
+        let current = connector(&scim(&server.url, more), &second);
         assert_eq!(members(&*current).await, emails(0..5));
     }
 }

@@ -14,6 +14,7 @@ mod commit;
 mod compact;
 mod error;
 mod fits;
+mod go_on;
 mod handler;
 mod sweep;
 

@@ -17,6 +17,7 @@ use driftless_state::{SyncState, documents, names};
 
 use crate::compact::Compacting;
 use crate::error::Error;
+use crate::go_on::{THE_REST, after};
 
 /// What a sweep needs.
 pub struct Janitor {
@@ -306,22 +307,9 @@ impl Janitor {
         Ok(Swept::Committed { run: run.id.clone() })
     }
 
-    async fn ask_for_plan(&self, sync: &SyncId, tick: String, cause: &str) -> Result<(), Error> {
+    pub(crate) async fn ask_for_plan(&self, sync: &SyncId, tick: String, cause: &str) -> Result<(), Error> {
         let message = Message::Plan { sync: sync.clone(), tick, cause: cause.to_owned(), after_ingest: true };
         Ok(self.queue.send(&self.planner_queue, &[Outgoing::from(&message)]).await?)
-    }
-
-    /// A run that took a part was committed, and we died before the next was asked for. The tick is the same: if it made a run,
-    /// nothing comes of asking again.
-    async fn go_on(&self, head: &Head) -> Result<(), Error> {
-        let last = self.log.runs(&head.sync, RECENT_RUNS).await?;
-        let last = last.into_iter().find(|run| run.state != RunState::Abandoned);
-        let since = self.clock.now().plus(-GO_ON);
-        let left = |run: &Run| run.rest.is_some_and(|rest| rest > 0) && run.committed_at.is_some_and(|at| at > since);
-        match last.filter(left) {
-            Some(run) if head.active_run.is_none() => self.ask_for_plan(&head.sync, after(&run), THE_REST).await,
-            _ => Ok(()),
-        }
     }
 
     /// Stamps the items of retired versions with what became of them, remembers the version, then takes it out of the head.
@@ -483,22 +471,11 @@ fn is_overdue(call: &Call, now: Millis) -> bool {
     call.jobs.iter().all(|job| job.poll_at.plus(OVERDUE) < now)
 }
 
-/// The tick of the run that follows one.
-fn after(run: &Run) -> String {
-    format!("after-{}", run.id)
-}
-
-/// Why the runs after the first of a large change are planned.
-const THE_REST: &str = "the rest";
-
-/// How long a sweep sees to it that a run has its successor, in milliseconds: some periods of the sweep.
-const GO_ON: i64 = 3_600_000;
-
 /// How late a delayed message may be, in milliseconds.
 const OVERDUE: i64 = 120_000;
 
 /// How far back a sweep looks for unfinished runs: more than can pile up between two sweeps.
-const RECENT_RUNS: usize = 50;
+pub(crate) const RECENT_RUNS: usize = 50;
 
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)

@@ -10,6 +10,7 @@
 //! What does not belong here: talking to destinations, moving A.
 
 pub mod calls;
+mod decision;
 mod error;
 mod handler;
 mod payloads;

@@ -8,8 +8,9 @@ use driftless_snapshot::{Record, Source, ViewSpec};
 use driftless_state::Rest;
 
 use crate::calls::Payload;
+use crate::decision::Decision;
 use crate::error::Error;
-use crate::plan::{Decision, Planner};
+use crate::plan::Planner;
 use crate::setting::Setting;
 use crate::strategy::Way;
 

@@ -8,20 +8,18 @@ use driftless_config::{Destination, Strategy};
 use driftless_connector::capabilities_of;
 use driftless_delivery::{Message, Outgoing, Queue, sending};
 use driftless_deltalog::Deltalog;
-use driftless_deltalog::head::{ActivationGuard, Attention, Head, Hold, Swap, Tick};
-use driftless_deltalog::ledger::{Call, Counts, Reject, Run, RunState};
+use driftless_deltalog::head::{ActivationGuard, Attention, Head, Swap, Tick};
+use driftless_deltalog::ledger::{Call, Reject, Run, RunState};
 use driftless_deltalog::registry::SyncEntry;
 use driftless_history::ChangesetParts;
-use driftless_model::{
-    AckRow, Clock, Disposition, KeyHash, Meter, Millis, Operation, RecordState, RunId, SyncId, Tokens, Usage,
-};
+use driftless_model::{AckRow, Clock, Disposition, KeyHash, Meter, Millis, RecordState, RunId, SyncId, Tokens, Usage};
 use driftless_objects::Objects;
 use driftless_runtime::chain;
 use driftless_snapshot::{HashKey, Limits};
-use driftless_state::room::DoesNotFit;
 use driftless_state::{Cut, Part, Rest, SyncState, Touched, documents, names};
 
 use crate::calls::{Rows, lay_out, messages};
+use crate::decision::{Decision, counts, removed};
 use crate::error::Error;
 use crate::room::Room;
 use crate::setting::{Setting, first_call, mode};
@@ -95,33 +93,6 @@ pub enum Planned {
 /// A tick's claim outlives every redelivery: Scheduler retries for a day, SQS keeps for 14.
 const TICK_DAYS: i64 = 30;
 const DAY_MS: i64 = 86_400_000;
-
-/// What planning decided, before anything is written.
-pub(crate) struct Decision {
-    pub(crate) way: Way,
-    /// The strategy, and why.
-    pub(crate) strategy: String,
-    pub(crate) alternatives: Vec<Alternative>,
-    pub(crate) net: Net,
-    pub(crate) a_size: u64,
-    pub(crate) run_hold: Option<(BTreeSet<KeyHash>, String)>,
-    pub(crate) over: Vec<(u64, String)>,
-    /// What is left to the runs after this one.
-    pub(crate) rest: Option<Rest>,
-    /// Bytes that what is sent may take.
-    pub(crate) sent_bytes: u64,
-}
-
-impl Decision {
-    /// Leaves more to the runs after this one.
-    fn leaves(&mut self, later: Rest) {
-        if later.waiting() > 0 {
-            let rest = self.rest.get_or_insert_default();
-            rest.adds += later.adds;
-            rest.updates += later.updates;
-        }
-    }
-}
 
 impl Planner {
     /// Plans a run if D differs from A (US 2025/0265237 \[0061\] ff., FIG. 5).
@@ -348,22 +319,6 @@ impl Planner {
         Ok(Planned::NeedsAttention)
     }
 
-    async fn does_not_fit(&self, head: &Head, problem: &DoesNotFit) -> Result<Planned, Error> {
-        let attention = Attention { reason: problem.to_string(), since: self.clock.now() };
-        self.log.set_attention(&head.sync, head.incarnation, Some(&attention)).await?;
-        Ok(Planned::NeedsAttention)
-    }
-
-    /// What did not fit before does so now: somebody raised the memory, or less differs.
-    async fn fits_again(&self, head: &Head) -> Result<(), Error> {
-        let told = head.attention.as_ref().map(|attention| attention.reason.as_str());
-        let ours = [self.room.planner.setting, self.room.janitor.setting];
-        if told.is_some_and(|reason| ours.iter().any(|setting| DoesNotFit::is_about(reason, setting))) {
-            self.log.set_attention(&head.sync, head.incarnation, None).await?;
-        }
-        Ok(())
-    }
-
     /// What differs, and how it is made equal. Where nothing differs a list is not replaced.
     pub(crate) async fn decide(
         &self,
@@ -524,28 +479,6 @@ impl Planner {
             })
             .collect())
     }
-
-    /// A run-level hold is placed before anything is planned around it; holds that hold nobody any more are dropped.
-    async fn write_holds(&self, head: &Head, setting: &Setting, decision: &Decision) -> Result<(), Error> {
-        if let Some((keys, reason)) = &decision.run_hold {
-            let object = names::hold(&head.sync, setting.entry.incarnation, &self.tokens.token());
-            self.objects.create(&object, driftless_history::encode_holds(keys)?).await?;
-            let hold = Hold {
-                object,
-                count: keys.len() as u64,
-                reason: reason.clone(),
-                since: self.clock.now(),
-                approved_at: None,
-            };
-            let number = Head::run_hold(head.version);
-            // Lost: the state moved, or the hold is there; either way activation is checked against what was read.
-            let _: Swap = self.log.place_hold(&head.sync, &head.guard(), number, &hold).await?;
-        }
-        for (number, object) in &decision.over {
-            let _: Swap = self.log.drop_hold(&head.sync, *number, object).await?;
-        }
-        Ok(())
-    }
 }
 
 /// What planning uses from the run item on, which is the last write that can say so: run item, changeset, calls, activation (a
@@ -553,19 +486,4 @@ impl Planner {
 fn still_to_come(head: &Head, run: &Run, calls: &[Call]) -> Usage {
     let write_units = 1 + calls.len() as u64 + 2 * (head.write_units() + 1);
     sending(&messages(run, calls, run.phase)) + Usage { write_units, puts: 1, ..Usage::default() }
-}
-
-pub(crate) fn counts(net: &Net, rows: &Rows) -> Counts {
-    let of = |op| rows.rows.iter().filter(|r| r.operation == op).count() as u64;
-    Counts {
-        adds: of(Operation::Add),
-        updates: of(Operation::Update),
-        removals: of(Operation::Remove),
-        held: net.held.len() as u64 + net.beyond_horizon,
-        quarantined: net.quarantined,
-    }
-}
-
-pub(crate) fn removed(net: &Net) -> impl Iterator<Item = KeyHash> + '_ {
-    net.removals.iter().map(|r| r.key_hash)
 }

@@ -5,9 +5,10 @@ use driftless_model::{KeyHash, RunId, SyncId};
 use driftless_state::SyncState;
 
 use crate::calls::lay_out;
+use crate::decision::{counts, removed};
 use crate::error::Error;
 use crate::payloads::Payloads;
-use crate::plan::{Planner, counts, removed};
+use crate::plan::Planner;
 use crate::setting::first_call;
 use crate::strategy::Alternative;
 

@@ -1,10 +1,13 @@
 //! How much one run may be: as much as the planner can hold, and the janitor after it.
 
 use driftless_connector::Capabilities;
-use driftless_deltalog::head::Head;
+use driftless_deltalog::head::{Attention, Head};
 use driftless_model::Operation;
 use driftless_state::room::{COMMITTED_BYTES, DoesNotFit, Memory, PLANNED_BYTES, committing, named, planning};
 use driftless_state::{Cut, Sent};
+
+use crate::error::Error;
+use crate::plan::{Planned, Planner};
 
 /// What the two functions that hold a run have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +98,24 @@ impl Room {
     pub(crate) fn sends_too_much(&self, records: usize, bytes: u64) -> DoesNotFit {
         let needed = 2 * bytes + planning(records as u64, 0);
         self.planner.lacks(format!("planning what is sent of {records} records"), needed)
+    }
+}
+
+impl Planner {
+    pub(crate) async fn does_not_fit(&self, head: &Head, problem: &DoesNotFit) -> Result<Planned, Error> {
+        let attention = Attention { reason: problem.to_string(), since: self.clock.now() };
+        self.log.set_attention(&head.sync, head.incarnation, Some(&attention)).await?;
+        Ok(Planned::NeedsAttention)
+    }
+
+    /// What did not fit before does so now: somebody raised the memory, or less differs.
+    pub(crate) async fn fits_again(&self, head: &Head) -> Result<(), Error> {
+        let told = head.attention.as_ref().map(|attention| attention.reason.as_str());
+        let ours = [self.room.planner.setting, self.room.janitor.setting];
+        if told.is_some_and(|reason| ours.iter().any(|setting| DoesNotFit::is_about(reason, setting))) {
+            self.log.set_attention(&head.sync, head.incarnation, None).await?;
+        }
+        Ok(())
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use driftless_changeset::{PlannedRow, States, differs};
+use driftless_changeset::PlannedRow;
 use driftless_deltalog::head::Head;
 use driftless_deltalog::ledger::{Call, Run};
 use driftless_deltalog::{Deltalog, MemoryDeltalog};
-use driftless_model::{AckRow, AttrHash, Identifier, IdentifierSet, KeyHash, Millis, Operation, SnapshotOrder, SyncId};
+use driftless_model::{AttrHash, Identifier, IdentifierSet, KeyHash, Millis, Operation, SnapshotOrder, SyncId};
 use driftless_objects::MemoryObjects;
 use driftless_state::SyncState;
 
@@ -15,6 +15,7 @@ use crate::at_once;
 use crate::dataset::{Mapping, People, Selection, each, select};
 use crate::invoke::FUNCTION_MS;
 use crate::list::{Remote, SentFor};
+use crate::size::size;
 
 /// Rows that a request of the scripted destination carries at most.
 pub(crate) const BATCH: usize = 2;
@@ -470,32 +471,6 @@ impl Ghosts {
         }
         Ok(())
     }
-}
-
-/// |diff(D, A)|: records to send, and removals, counted by other means than the product's.
-fn size(
-    d: &States,
-    a: &BTreeMap<KeyHash, AckRow>,
-    quarantined: &BTreeSet<(KeyHash, AttrHash)>,
-    carried: &BTreeSet<&Identifier>,
-    held: &BTreeSet<KeyHash>,
-) -> (usize, usize) {
-    let (mut sends, mut removals) = (0, 0);
-    let keys: BTreeSet<&KeyHash> = d.keys().chain(a.keys()).collect();
-    for k in keys {
-        let (s, row) = (d.get(k).and_then(|(_, s)| s.as_ref()), a.get(k));
-        if !differs(s, row) || (held.contains(k) && (s.is_none() || row.is_none())) {
-            continue;
-        }
-        let known = row.and_then(|r| r.acknowledged.as_ref());
-        let new = s.filter(|s| known.is_none_or(|x| x.attr_hash != s.attr_hash || x.identifiers != s.identifiers));
-        sends += usize::from(new.is_some_and(|s| !quarantined.contains(&(*k, s.attr_hash))));
-        let kept = |i: &&Identifier| !carried.contains(i) && !s.is_some_and(|s| s.identifiers.contains(i));
-        let old: Vec<&Identifier> = row.iter().flat_map(|r| &r.identifiers).filter(kept).collect();
-        // One removal for as many identifiers as a person has at once: one a field.
-        removals += old.iter().map(|i| old.iter().filter(|o| o.field == i.field).count()).max().unwrap_or(0);
-    }
-    (sends, removals)
 }
 
 fn hashes(selection: &Selection) -> BTreeMap<KeyHash, AttrHash> {

@@ -22,6 +22,7 @@ pub mod history;
 mod invoke;
 mod list;
 mod scenes;
+mod size;
 mod store;
 mod task;
 mod world;

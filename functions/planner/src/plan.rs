@@ -16,14 +16,14 @@ use driftless_model::{AckRow, Clock, Disposition, KeyHash, Meter, Millis, Record
 use driftless_objects::Objects;
 use driftless_runtime::chain;
 use driftless_snapshot::{HashKey, Limits};
-use driftless_state::{Cut, Part, Rest, SyncState, Touched, documents, names};
+use driftless_state::{Cut, Part, SyncState, Touched, documents, names};
 
 use crate::calls::{Rows, lay_out, messages};
 use crate::decision::{Decision, counts, removed};
 use crate::error::Error;
 use crate::room::Room;
 use crate::setting::{Setting, first_call, mode};
-use crate::strategy::{Alternative, Amounts, Way, alternatives, choose};
+use crate::strategy::{Amounts, Way, alternatives, choose};
 
 /// What a plan needs.
 pub struct Planner {

@@ -48,7 +48,7 @@ impl Faults {
 }
 
 /// Steps that few histories come to.
-const SELDOM: [&str; 13] = [
+const SELDOM: [&str; 11] = [
     "commit",
     "compact",
     "count_reject",
@@ -56,15 +56,16 @@ const SELDOM: [&str; 13] = [
     "deactivate",
     "drop_hold",
     "list",
-    "pass_name_on",
-    "place_hold",
     "put_old_list",
     "replace_old_list",
     "retire_list",
     "stamp_snapshot",
 ];
 
-/// One point in ten, and every second of those that few histories come to.
+/// Steps that the fewest histories come to.
+const RARE: [&str; 2] = ["pass_name_on", "place_hold"];
+
+/// One point in ten, every second of those that few histories come to, and each of those that the fewest come to.
 fn is_aimed_at(aim: u64, point: Point, when: When) -> bool {
     let name = point.function.bytes().chain(point.step.bytes()).chain([u8::from(when == When::After)]);
     // FNV-1a, with the aim as its basis.
@@ -73,5 +74,9 @@ fn is_aimed_at(aim: u64, point: Point, when: When) -> bool {
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     // Only what was read of a remote list is an object of a connector.
     let seldom = SELDOM.contains(&point.step) || (point.function, point.step) == ("connector", "create_object");
-    (hash >> 32).is_multiple_of(if seldom { 2 } else { 10 })
+    (hash >> 32).is_multiple_of(match () {
+        () if RARE.contains(&point.step) => 1,
+        () if seldom => 2,
+        () => 10,
+    })
 }

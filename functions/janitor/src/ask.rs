@@ -34,6 +34,10 @@ impl Janitor {
     /// A run that took a part was committed, and we died before the next was asked for. The tick is the same: if it made a run,
     /// nothing comes of asking again.
     pub(crate) async fn go_on(&self, head: &Head) -> Result<(), Error> {
+        // Only a bulk version is taken in parts, and it stays in the head until the last. Others cost no read.
+        if head.versions.values().all(|version| version.bulk_object().is_none()) {
+            return Ok(());
+        }
         let last = self.log.runs(&head.sync, RECENT_RUNS).await?;
         let last = last.into_iter().find(|run| run.state != RunState::Abandoned);
         let since = self.clock.now().plus(-GO_ON);

@@ -131,6 +131,12 @@ pub fn run(seed: u64, forgotten: Option<Forgotten>, hasty: bool) -> Ended {
         if meddles {
             meddle(&mut w, &mut meddler);
         }
+        if replaces == Some(Replaces::ByNewList) && meddler.percent(5) {
+            // A list takes the place of another mostly when nothing else goes on.
+            let sync = meddler.pick(w.syncs()).cloned().unwrap_or_else(|| w.sync());
+            w.tick(&sync);
+            w.work_off(&World::QUEUES);
+        }
         if w.ghosts.violation().is_some() {
             break;
         }

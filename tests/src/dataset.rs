@@ -120,18 +120,23 @@ pub struct Settings {
     pub adopts: bool,
 }
 
+impl Settings {
+    /// What most simulations start from.
+    pub const USUAL: Self = Self {
+        deadline_s: 86_400,
+        max_removals: 2,
+        attempt_limit: 2,
+        inspect: false,
+        replaces: None,
+        compares: false,
+        strangers_go: false,
+        adopts: false,
+    };
+}
+
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            deadline_s: 86_400,
-            max_removals: 2,
-            attempt_limit: 2,
-            inspect: false,
-            replaces: None,
-            compares: false,
-            strangers_go: false,
-            adopts: false,
-        }
+        Self::USUAL
     }
 }
 

@@ -85,16 +85,7 @@ fn lose_b(w: &mut World) {
     w.finish(task);
 }
 
-const SETTINGS: Settings = Settings {
-    deadline_s: 86_400,
-    max_removals: 2,
-    attempt_limit: 2,
-    inspect: false,
-    replaces: None,
-    compares: false,
-    strangers_go: false,
-    adopts: false,
-};
+const SETTINGS: Settings = Settings::USUAL;
 const SETUP: Setup = Setup {
     seed: 0,
     syncs: 1,

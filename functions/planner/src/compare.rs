@@ -4,13 +4,13 @@ use driftless_changeset::Changeset;
 use driftless_config::{FirstSync, Strangers, Strategy};
 use driftless_delivery::{Message, Outgoing};
 use driftless_deltalog::head::Head;
-use driftless_deltalog::ledger::{Compares, Counts, Run, RunState};
-use driftless_model::{Operation, RunId, Usage};
-use driftless_state::{SyncState, names};
+use driftless_deltalog::ledger::{Compares, Run};
+use driftless_model::{Operation, RunId};
+use driftless_state::SyncState;
 
 use crate::calls::call;
 use crate::error::Error;
-use crate::plan::{Asked, Planned, Planner, Request, still_to_come};
+use crate::plan::{Asked, Planned, Planner, Request, blank, still_to_come};
 use crate::setting::Setting;
 
 /// How long a request waits that met something in its way, in seconds.
@@ -58,43 +58,22 @@ impl Planner {
         asked: Asked,
         adopts: bool,
     ) -> Run {
-        let now = self.clock.now();
         let strategy = match asked {
             _ if adopts => "compare: the members that the list has become ours",
             Asked::Report => "compare: only to tell what differs",
             Asked::Correct => "compare: the list is read before what differs is sent",
         };
         Run {
-            changeset: names::changeset(&head.sync, &id),
-            id,
-            sync: head.sync.clone(),
             // It delivers nothing of any version.
             through: head.delivered.iter().map(|d| d.through).max().unwrap_or(0),
-            stamp: head.stamp.clone(),
-            delivered: head.delivered.len(),
-            config: head.config.clone(),
             calls: 1,
-            phases: 1,
-            phase: 0,
-            counts: Counts::default(),
-            rest: None,
             strategy: strategy.to_owned(),
-            new_list: None,
-            list: head.lists.current.clone(),
             compares: Some(Compares {
                 corrects: asked == Asked::Correct,
                 strangers_go: adopts || setting.config.reconcile.strangers == Strangers::Remove,
                 first: adopts,
             }),
-            cause: request.cause.clone(),
-            state: RunState::Open,
-            parkings: 0,
-            progress: (0, now),
-            planned_at: now,
-            deadline: now.plus(setting.config.deadline.as_millis()),
-            committed_at: None,
-            result: None,
-            usage: Usage::default(),
+            ..blank(request, head, setting, id, self.clock.now())
         }
     }
 

@@ -219,31 +219,14 @@ impl Planner {
     ) -> Run {
         let new_list = matches!(decision.way, Way::NewList { .. }).then(|| new_list_name(&head.sync, &id));
         Run {
-            changeset: names::changeset(&head.sync, &id),
-            id,
-            sync: head.sync.clone(),
-            through: head.version,
-            stamp: head.stamp.clone(),
-            delivered: head.delivered.len(),
-            config: head.config.clone(),
             calls: u32::try_from(calls.len()).unwrap_or(u32::MAX),
             phases: calls.iter().map(|c| c.phase).max().unwrap_or(0) + 1,
             phase: calls.iter().map(|c| c.phase).min().unwrap_or(0),
             counts: counts(&decision.net, rows),
             rest: decision.rest.map(|rest| rest.waiting()),
             strategy: decision.strategy.clone(),
-            compares: None,
-            cause: request.cause.clone(),
-            state: RunState::Open,
-            parkings: 0,
-            progress: (0, now),
-            planned_at: now,
-            deadline: now.plus(setting.config.deadline.as_millis()),
-            committed_at: None,
-            result: None,
-            list: head.lists.current.clone(),
             new_list,
-            usage: Usage::default(),
+            ..blank(request, head, setting, id, now)
         }
     }
 
@@ -329,6 +312,37 @@ impl Planner {
             let _: Swap = self.log.drop_hold(&head.sync, *number, object).await?;
         }
         Ok(())
+    }
+}
+
+/// A run that is planned from a head and has nothing to do yet.
+pub(crate) fn blank(request: &Request, head: &Head, setting: &Setting, id: RunId, now: Millis) -> Run {
+    Run {
+        changeset: names::changeset(&head.sync, &id),
+        id,
+        sync: head.sync.clone(),
+        through: head.version,
+        stamp: head.stamp.clone(),
+        delivered: head.delivered.len(),
+        config: head.config.clone(),
+        calls: 0,
+        phases: 1,
+        phase: 0,
+        counts: Counts::default(),
+        rest: None,
+        strategy: String::new(),
+        compares: None,
+        cause: request.cause.clone(),
+        state: RunState::Open,
+        parkings: 0,
+        progress: (0, now),
+        planned_at: now,
+        deadline: now.plus(setting.config.deadline.as_millis()),
+        committed_at: None,
+        result: None,
+        list: head.lists.current.clone(),
+        new_list: None,
+        usage: Usage::default(),
     }
 }
 

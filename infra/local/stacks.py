@@ -68,13 +68,15 @@ def sam_deploy(state, template, stack, chosen):
         raise Trouble(f"the deployment of {template} failed; the end of {log}: {end}")
 
 
-def number_concurrency(state):
-    """The emulator keeps a concurrency that comes from a parameter as text and then stops polling; AWS reads a number."""
+def numbers(state):
+    """The emulator keeps a number that comes from a parameter as text and then stops polling; AWS reads a number."""
     functions = state.client("lambda")
     for page in functions.get_paginator("list_event_source_mappings").paginate():
         for mapping in page["EventSourceMappings"]:
             most = int(mapping["ScalingConfig"]["MaximumConcurrency"])
-            functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": most})
+            functions.update_event_source_mapping(
+                UUID=mapping["UUID"], BatchSize=int(mapping["BatchSize"]), ScalingConfig={"MaximumConcurrency": most}
+            )
 
 
 def core(state, stage, wishes):
@@ -83,7 +85,7 @@ def core(state, stage, wishes):
         raise Trouble(f"not built: {', '.join(missing)}; `make functions` builds them")
     say(f"deploying template.yaml as stage {stage}")
     sam_deploy(state, "template.yaml", f"driftless-{stage}", parameters({**CORE, "Stage": stage}, wishes))
-    number_concurrency(state)
+    numbers(state)
     state.known["stage"] = stage
     state.known["bucket"] = f"driftless-{stage}-{state.known['account']}-{REGION}"
     state.save()
@@ -98,7 +100,7 @@ def connectors(state, stage, destinations, wishes):
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(one, destinations))
-    number_concurrency(state)
+    numbers(state)
 
 
 def print_logs(state, function):

@@ -82,6 +82,9 @@ fn concurrency_is_bounded_at_the_queue_and_not_below_what_is_reserved() {
     for_each_function(|_, function, event, _| {
         let most = number(&event["ScalingConfig"]["MaximumConcurrency"]).expect("a maximum");
         assert!((2..=1000).contains(&most), "{function}: {most}");
+        let told = number(&function.property("Environment")["Variables"]["DRIFTLESS_CONCURRENCY"]);
+        let shares = function.to_string().contains("connector");
+        assert_eq!(told, shares.then_some(most), "{function}: it divides the destination's concurrency by it");
         if let Some(reserved) = number(&function.property("ReservedConcurrentExecutions")) {
             assert!(
                 most <= reserved,

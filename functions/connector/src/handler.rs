@@ -18,7 +18,9 @@ use driftless_runtime::{
 };
 use driftless_state::documents;
 
-use crate::{Delivered, Delivery, DeltalogTokens, Error, S3Buckets, SharedBudget, Sleep, Timing, list_of, retire};
+use crate::{
+    Delivered, Delivery, DeltalogTokens, Error, S3Buckets, Seats, SharedBudget, Sleep, Timing, list_of, retire,
+};
 
 /// Builds the function from its environment. The destination's own configuration is read with the first message, so that
 /// `driftless apply` needs no new deployment.
@@ -30,17 +32,19 @@ pub async fn init() -> Result<Service, InitError> {
     let clients = Clients::load().await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let meter = driftless_runtime::meter(&ProcessEnv, &clock);
-    let log: Arc<dyn Deltalog> =
-        Arc::new(DynamoDeltalog::new(clients.dynamodb, &config.common.table).metered(meter.clone()));
-    let queue: Arc<dyn Queue> = Arc::new(SqsQueue::new(clients.sqs).metered(meter.clone()));
-    let metrics = Arc::new(Metrics::to_stdout(config.common.stage.clone(), "connector", Arc::clone(&clock)));
     let s3 = clients.s3.clone();
+    let stores = Stores {
+        log: DynamoDeltalog::new(clients.dynamodb, &config.common.table),
+        objects: S3Objects::new(clients.s3, &config.common.bucket),
+        queue: SqsQueue::new(clients.sqs),
+    };
+    let Counted { log, queue, .. } = stores.counted(meter.clone());
+    let metrics = Arc::new(Metrics::to_stdout(config.common.stage.clone(), "connector", Arc::clone(&clock)));
     let buckets = S3Buckets::new(move |name: &str| S3Drop::new(s3.clone(), name), meter.clone());
     let tokens: Arc<dyn Tokens> = Arc::new(UlidTokens::new(Arc::clone(&clock)));
     let function = ConnectorFunction {
         log: Arc::clone(&log),
-        objects: Arc::new(S3Objects::new(clients.s3, &config.common.bucket).metered(meter.clone())),
-        queue: Arc::clone(&queue),
+        stores,
         sharing: TokenSharing {
             store: Arc::new(DeltalogTokens::new(Arc::clone(&log), config.destination.clone())),
             clock: Arc::clone(&clock),
@@ -57,11 +61,40 @@ pub async fn init() -> Result<Service, InitError> {
         lease: config.lease,
         park: config.park,
         policy: HttpPolicy { allow_private: config.allow_private, ..HttpPolicy::default() },
+        seats: Seats::new(config.invocations),
         built: Mutex::default(),
         pacer: Mutex::default(),
     };
     let rejects = Arc::new(DeltalogRejects::new(log, Arc::clone(&clock)));
-    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics, meter })
+    // As many as there are: nearly all their time is waiting for the destination, which is paid for once.
+    let at_once = usize::MAX;
+    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics, meter, at_once })
+}
+
+/// The stores, not counted yet.
+struct Stores {
+    log: DynamoDeltalog,
+    objects: S3Objects,
+    queue: SqsQueue,
+}
+
+/// The stores as one message uses them, and what it uses.
+struct Counted {
+    log: Arc<dyn Deltalog>,
+    objects: Arc<dyn Objects>,
+    queue: Arc<dyn Queue>,
+    meter: Meter,
+}
+
+impl Stores {
+    fn counted(&self, meter: Meter) -> Counted {
+        Counted {
+            log: Arc::new(self.log.clone().metered(meter.clone())),
+            objects: Arc::new(self.objects.clone().metered(meter.clone())),
+            queue: Arc::new(self.queue.clone().metered(meter.clone())),
+            meter,
+        }
+    }
 }
 
 /// A connector and what was read of its destination.
@@ -77,9 +110,9 @@ struct Built {
 const BUILT_FOR_MS: i64 = 10 * 60_000;
 
 struct ConnectorFunction {
+    stores: Stores,
+    /// For what all messages share.
     log: Arc<dyn Deltalog>,
-    objects: Arc<dyn Objects>,
-    queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     tokens: Arc<dyn Tokens>,
     secrets: Arc<dyn SecretStore>,
@@ -92,6 +125,7 @@ struct ConnectorFunction {
     lease: Duration,
     park: Duration,
     policy: HttpPolicy,
+    seats: Seats,
     /// By configuration document and list, so that logins and service descriptions are kept while the process lives.
     built: Mutex<BTreeMap<(String, String), Arc<Built>>>,
     /// With the rate that it keeps.
@@ -111,22 +145,25 @@ impl Sleep for Timer {
 #[async_trait]
 impl Function for ConnectorFunction {
     async fn message(&self, body: &str, _: &Record, deadline: Deadline) -> Verdict {
+        let stores = self.stores.counted(self.meter.part());
         let (sync, run, number) = match Message::parse(body) {
             Ok(Message::Call { sync, run, number, .. }) => (sync, run, number),
-            Ok(Message::Retire { sync }) => return self.retire(&sync).await,
+            Ok(Message::Retire { sync }) => return self.retire(&stores, &sync).await,
             Ok(other) => return Verdict::Reject { reason: format!("a {} message does not belong here", other.kind()) },
             Err(malformed) => return malformed.into(),
         };
-        let (built, item) = match self.of_call(&sync, &run, number).await {
+        let (built, item) = match self.of_call(&stores, &sync, &run, number).await {
             Ok(Some(found)) => found,
             Ok(None) => return Verdict::Done,
             Err(problem) => return self.unusable(&sync, &problem),
         };
         let kind = built.described.kind().as_str();
-        let delivery = self.delivery(&built);
+        let seat = self.seats.take(built.described.concurrency()).await;
+        let delivery = self.delivery(&built, &stores);
         let delivered = delivery.call(built.connector.as_ref(), &item, number, deadline.stop_at).await;
+        drop(seat);
         // What came after the outcome goes to the next call of the same sync.
-        self.meter.owe(&sync, self.meter.take());
+        stores.meter.owe(&sync, stores.meter.take());
         match delivered {
             Ok(delivered) => {
                 tracing::info!(sync_id = %sync, run_id = %run, call = number, outcome = ?delivered, "call worked on");
@@ -159,16 +196,16 @@ impl ConnectorFunction {
         }
     }
 
-    fn delivery(&self, built: &Built) -> Delivery {
+    fn delivery(&self, built: &Built, stores: &Counted) -> Delivery {
         let described = &built.described;
         Delivery {
-            log: Arc::clone(&self.log),
-            objects: Arc::clone(&self.objects),
-            queue: Arc::clone(&self.queue),
+            log: Arc::clone(&stores.log),
+            objects: Arc::clone(&stores.objects),
+            queue: Arc::clone(&stores.queue),
             clock: Arc::clone(&self.clock),
             tokens: Arc::clone(&self.tokens),
             pacer: self.pacer(described.rate()),
-            meter: self.meter.clone(),
+            meter: stores.meter.clone(),
             janitor_queue: self.janitor_queue.clone(),
             own_queue: built.queue_url.clone(),
             timing: Timing {
@@ -201,15 +238,15 @@ impl ConnectorFunction {
     }
 
     /// Lists that others took the place of. One that cannot be retired is asked for by the next periodic sweep.
-    async fn retire(&self, sync: &SyncId) -> Verdict {
-        let built = match self.for_retiring(sync).await {
+    async fn retire(&self, stores: &Counted, sync: &SyncId) -> Verdict {
+        let built = match self.for_retiring(stores, sync).await {
             Ok(Some(built)) => built,
             Ok(None) => return Verdict::Done,
             Err(problem) => return self.unusable(sync, &problem),
         };
-        let (log, clock) = (self.log.as_ref(), self.clock.as_ref());
+        let (log, clock) = (stores.log.as_ref(), self.clock.as_ref());
         let retired = retire(log, clock, built.connector.as_ref(), &self.destination, sync).await;
-        self.meter.owe(sync, self.meter.take());
+        stores.meter.owe(sync, stores.meter.take());
         match retired {
             Ok(retired) => {
                 tracing::info!(sync_id = %sync, ?retired, "old lists looked after");
@@ -223,50 +260,58 @@ impl ConnectorFunction {
     }
 
     /// The connector for the list that a call goes to, and the call's run; nothing if there is nothing to do.
-    async fn of_call(&self, sync: &SyncId, run: &RunId, number: u32) -> Result<Option<(Arc<Built>, Run)>, String> {
-        let Some((entry, destination)) = self.entries(sync).await.map_err(|e| chain(&e))? else { return Ok(None) };
-        let Some(run) = self.log.run(sync, run).await.map_err(|e| chain(&e))? else { return Ok(None) };
-        let list = list_of(self.log.as_ref(), &run, number, &entry.names.list).await.map_err(|e| chain(&e))?;
+    async fn of_call(
+        &self,
+        stores: &Counted,
+        sync: &SyncId,
+        run: &RunId,
+        number: u32,
+    ) -> Result<Option<(Arc<Built>, Run)>, String> {
+        let log = stores.log.as_ref();
+        let Some((entry, destination)) = self.entries(log, sync).await.map_err(|e| chain(&e))? else { return Ok(None) };
+        let Some(run) = log.run(sync, run).await.map_err(|e| chain(&e))? else { return Ok(None) };
+        let list = list_of(log, &run, number, &entry.names.list).await.map_err(|e| chain(&e))?;
         let Some(list) = list else { return Ok(None) };
-        Ok(Some((self.built(destination, list).await?, run)))
+        Ok(Some((self.built(stores, destination, list).await?, run)))
     }
 
     /// The connector for the list that a sync goes by, or nothing if no list of it is to go. The lists may be of an
     /// earlier configuration of the sync, which had this destination.
-    async fn for_retiring(&self, sync: &SyncId) -> Result<Option<Arc<Built>>, String> {
-        let head = self.log.head(sync).await.map_err(|e| chain(&e))?;
+    async fn for_retiring(&self, stores: &Counted, sync: &SyncId) -> Result<Option<Arc<Built>>, String> {
+        let head = stores.log.head(sync).await.map_err(|e| chain(&e))?;
         let Some(head) = head.filter(|h| !h.lists.old.is_empty()) else { return Ok(None) };
-        let destinations = self.log.destinations().await.map_err(|e| chain(&e))?;
+        let destinations = stores.log.destinations().await.map_err(|e| chain(&e))?;
         match destinations.into_iter().find(|d| d.destination == self.destination) {
-            Some(destination) => Ok(Some(self.built(destination, head.list().to_owned()).await?)),
+            Some(destination) => Ok(Some(self.built(stores, destination, head.list().to_owned()).await?)),
             None => Ok(None),
         }
     }
 
     /// The connector for a list.
-    async fn built(&self, destination: DestinationEntry, list: String) -> Result<Arc<Built>, String> {
+    async fn built(&self, stores: &Counted, destination: DestinationEntry, list: String) -> Result<Arc<Built>, String> {
         let key = (destination.object.clone(), list);
         let now = self.clock.now();
         let known = self.built.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(built) = known.filter(|built| now < built.at.plus(BUILT_FOR_MS)) {
             return Ok(built);
         }
-        let described = documents::destination(self.objects.as_ref(), &destination).await.map_err(|e| chain(&e))?;
+        let described = documents::destination(stores.objects.as_ref(), &destination).await.map_err(|e| chain(&e))?;
         let mut secrets = FetchedSecrets::default();
         for reference in described.secret_refs() {
             let secret = self.secrets.get(reference.name(), reference.json_key()).await.map_err(|e| chain(&e))?;
             secrets.insert(reference.clone(), secret);
         }
-        let secrets = secrets.sharing(self.sharing.clone());
+        // A worker of its own: another list's connector may renew the destination's token at the same time.
+        let secrets = secrets.sharing(TokenSharing { worker: self.tokens.token(), ..self.sharing.clone() });
         let connector = build_with(&described, &key.1, &secrets, self.policy, &self.ports).map_err(|e| chain(&e))?;
         let built = Arc::new(Built { connector, described, queue_url: destination.queue_url, at: now });
         self.built.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&built));
         Ok(built)
     }
 
-    async fn entries(&self, sync: &SyncId) -> Result<Option<(SyncEntry, DestinationEntry)>, Error> {
-        let Some(entry) = self.log.sync(sync).await? else { return Ok(None) };
-        let destinations = self.log.destinations().await?;
+    async fn entries(&self, log: &dyn Deltalog, sync: &SyncId) -> Result<Option<(SyncEntry, DestinationEntry)>, Error> {
+        let Some(entry) = log.sync(sync).await? else { return Ok(None) };
+        let destinations = log.destinations().await?;
         let destination = destinations.into_iter().find(|d| d.destination == self.destination);
         Ok(destination.filter(|d| d.destination == entry.destination).map(|d| (entry, d)))
     }

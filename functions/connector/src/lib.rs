@@ -19,6 +19,7 @@ mod files;
 mod handler;
 mod new_list;
 mod reading;
+mod seats;
 mod split;
 mod tokens;
 
@@ -28,4 +29,5 @@ pub use error::Error;
 pub use files::S3Buckets;
 pub use handler::init;
 pub use new_list::{Retired, list_of, retire};
+pub use seats::Seats;
 pub use tokens::DeltalogTokens;

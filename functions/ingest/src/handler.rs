@@ -55,7 +55,16 @@ pub async fn init() -> Result<Service, InitError> {
         metrics: Arc::clone(&metrics),
     };
     let rejects = Arc::new(DeltalogRejects::new(log, Arc::clone(&clock)));
-    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics, meter })
+    Ok(Service {
+        function: Arc::new(function),
+        common: config.common,
+        queue,
+        rejects,
+        clock,
+        metrics,
+        meter,
+        at_once: 1,
+    })
 }
 
 /// Of the function's memory what selected rows may take: the rest is for read buffers, decoders and what changed (DL-9).

@@ -45,7 +45,16 @@ pub async fn init() -> Result<Service, InitError> {
     };
     let function = JanitorFunction { janitor, metrics: Arc::clone(&metrics) };
     let rejects = Arc::new(DeltalogRejects::new(log, Arc::clone(&clock)));
-    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics, meter })
+    Ok(Service {
+        function: Arc::new(function),
+        common: config.common,
+        queue,
+        rejects,
+        clock,
+        metrics,
+        meter,
+        at_once: 1,
+    })
 }
 
 struct JanitorFunction {

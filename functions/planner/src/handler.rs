@@ -52,7 +52,16 @@ pub async fn init() -> Result<Service, InitError> {
     };
     let function = PlannerFunction { planner, metrics: Arc::clone(&metrics) };
     let rejects = Arc::new(DeltalogRejects::new(log, Arc::clone(&clock)));
-    Ok(Service { function: Arc::new(function), common: config.common, queue, rejects, clock, metrics, meter })
+    Ok(Service {
+        function: Arc::new(function),
+        common: config.common,
+        queue,
+        rejects,
+        clock,
+        metrics,
+        meter,
+        at_once: 1,
+    })
 }
 
 /// Answers the messages of the planner's queue.

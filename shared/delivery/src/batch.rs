@@ -3,7 +3,7 @@ use std::panic::AssertUnwindSafe;
 
 use async_trait::async_trait;
 use driftless_model::{Clock, Disposition, Millis};
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt, future, stream};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::json;
 
@@ -74,6 +74,8 @@ pub struct Batch<'a> {
     pub rejects: &'a dyn RejectSink,
     /// Tells when to stop.
     pub clock: &'a dyn Clock,
+    /// How many messages are worked on at once, at least one.
+    pub at_once: usize,
     /// No message is started at or after this time: the invocation's deadline less a margin.
     pub stop_at: Millis,
 }
@@ -97,21 +99,14 @@ impl Serialize for BatchResponse {
     }
 }
 
-/// Works off the messages one after the other.
+/// Works off the messages, as many at once as the batch says, begun in their order.
 ///
 /// A message is acknowledged when its handler says `Done` or its reject was kept. A panic fails its own message only; a
 /// deferred message gets its new visibility first; what is not started before `stop_at` fails and is delivered again.
 pub async fn drive_batch(batch: Batch<'_>, handler: &dyn Handler) -> BatchResponse {
-    let mut response = BatchResponse::default();
-    for record in &batch.records {
-        let in_time = batch.clock.now() < batch.stop_at;
-        if record.message_id.is_empty() {
-            // It cannot be named as failed, so it must not fail.
-            batch.reject(record, "the record has no message id").await;
-        } else if !in_time || !batch.work(record, handler).await {
-            response.failed.push(record.message_id.clone());
-        }
-    }
+    let each = stream::iter(&batch.records).map(|record| batch.one(record, handler));
+    let failed = each.buffered(batch.at_once.max(1)).filter_map(future::ready).collect().await;
+    let response = BatchResponse { failed };
     if !response.failed.is_empty() {
         tracing::info!(
             failed = response.failed.len(),
@@ -123,6 +118,17 @@ pub async fn drive_batch(batch: Batch<'_>, handler: &dyn Handler) -> BatchRespon
 }
 
 impl Batch<'_> {
+    /// The message's id, if it is to be delivered again.
+    async fn one(&self, record: &Record, handler: &dyn Handler) -> Option<String> {
+        let in_time = self.clock.now() < self.stop_at;
+        if record.message_id.is_empty() {
+            // It cannot be named as failed, so it must not fail.
+            self.reject(record, "the record has no message id").await;
+            return None;
+        }
+        (!in_time || !self.work(record, handler).await).then(|| record.message_id.clone())
+    }
+
     /// True: acknowledge.
     async fn work(&self, record: &Record, handler: &dyn Handler) -> bool {
         let Some(body) = &record.body else {
@@ -244,6 +250,7 @@ mod tests {
             queue_url: "memory:q",
             rejects: sink,
             clock: &*clock,
+            at_once: 1,
             stop_at: Millis(stop_at * 1000),
         };
         let response = block_on(drive_batch(batch, &Obedient(Arc::clone(&clock))));
@@ -261,6 +268,47 @@ mod tests {
             kept,
             [("m3".into(), "the body is not a JSON object".into()), ("m4".into(), "the record has no body".into()),]
         );
+    }
+
+    /// Each waits until all three are there, which one after the other would never be.
+    struct Together(futures::lock::Mutex<Vec<futures::channel::oneshot::Sender<()>>>);
+    #[async_trait]
+    impl Handler for Together {
+        async fn handle(&self, body: &str, _: &Record) -> Verdict {
+            let (arrived, all) = futures::channel::oneshot::channel();
+            let mut waiting = self.0.lock().await;
+            waiting.push(arrived);
+            if waiting.len() == 3 {
+                waiting.drain(..).for_each(|other| other.send(()).unwrap());
+            }
+            drop(waiting);
+            all.await.unwrap();
+            assert_ne!(body, "panic", "only this one");
+            if body == "retry" { Verdict::Retry { after: None } } else { Verdict::Done }
+        }
+    }
+
+    #[test]
+    fn messages_are_worked_on_at_once_and_fail_each_for_itself() {
+        let record = |id: &str, body: &str| Record {
+            message_id: id.to_owned(),
+            receipt: String::new(),
+            queue: "q".into(),
+            body: Some(body.to_owned()),
+            receive_count: 1,
+        };
+        let clock = Seconds::default();
+        let batch = Batch {
+            records: vec![record("m1", "retry"), record("m2", "done"), record("m3", "panic")],
+            queue: &MemoryQueue::new(Arc::new(Seconds::default())),
+            queue_url: "memory:q",
+            rejects: &Sink::default(),
+            clock: &clock,
+            at_once: 3,
+            stop_at: Millis(1),
+        };
+        let response = block_on(drive_batch(batch, &Together(futures::lock::Mutex::default())));
+        assert_eq!(response.failed, ["m1", "m3"]);
     }
 
     #[test]
@@ -312,6 +360,7 @@ mod tests {
             queue_url: "memory:q",
             rejects: &sink,
             clock: &clock,
+            at_once: 1,
             stop_at: Millis(1),
         };
         let response = block_on(drive_batch(batch, &Obedient(Arc::new(Seconds::default()))));

@@ -1,6 +1,6 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
@@ -19,11 +19,12 @@ const RESENDS: u32 = 4;
 /// Requests that are under way at the same time.
 const PARALLEL: usize = 8;
 
-/// Queues of SQS. Timeouts and retries of a request are the client's.
+/// Queues of SQS. Timeouts and retries of a request are the client's. Clones share what they know of URLs.
+#[derive(Clone)]
 pub struct SqsQueue {
     client: Client,
     first_wait: Duration,
-    urls: Mutex<BTreeMap<String, String>>,
+    urls: Arc<Mutex<BTreeMap<String, String>>>,
     meter: Meter,
 }
 
@@ -31,7 +32,7 @@ impl SqsQueue {
     /// Over a configured client.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, first_wait: Duration::from_millis(100), urls: Mutex::default(), meter: Meter::default() }
+        Self { client, first_wait: Duration::from_millis(100), urls: Arc::default(), meter: Meter::default() }
     }
 
     /// Counts messages and requests.

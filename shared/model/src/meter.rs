@@ -24,6 +24,8 @@ struct Inner {
     state: Mutex<State>,
     /// The clock and the megabytes that its time is multiplied with.
     compute: Option<(Arc<dyn Clock>, u64)>,
+    /// What it is a part of.
+    whole: Option<Meter>,
 }
 
 #[derive(Default)]
@@ -39,7 +41,14 @@ impl Meter {
     #[must_use]
     pub fn timed(clock: Arc<dyn Clock>, memory_mb: u64) -> Self {
         let state = Mutex::new(State { since: clock.now(), ..State::default() });
-        Self { inner: Arc::new(Inner { state, compute: Some((clock, memory_mb)) }) }
+        Self { inner: Arc::new(Inner { state, compute: Some((clock, memory_mb)), whole: None }) }
+    }
+
+    /// A meter for one of several pieces of work that go on at once. What is counted on it is taken from it alone. Time, and what
+    /// else the whole counts on nobody's behalf, is taken with it by whichever part takes first: each once, so that the sums are right.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        Self { inner: Arc::new(Inner { whole: Some(self.clone()), ..Inner::default() }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -48,6 +57,9 @@ impl Meter {
 
     /// Adds what was used.
     pub fn count(&self, usage: Usage) {
+        if let Some(whole) = &self.inner.whole {
+            whole.state().total += usage;
+        }
         let mut state = self.state();
         state.counted += usage;
         state.total += usage;
@@ -79,19 +91,22 @@ impl Meter {
             usage.compute = usage.compute.saturating_add(ms.saturating_mul(*memory_mb));
             state.since = now;
         }
-        usage
+        drop(state);
+        usage + self.inner.whole.as_ref().map(Self::take).unwrap_or_default()
     }
 
     /// Remembers what no write has carried for the sync's next one, as long as this process lives.
     pub fn owe(&self, sync: &SyncId, usage: Usage) {
-        *self.state().owed.entry(sync.clone()).or_default() += usage;
+        let lasting = self.inner.whole.as_ref().unwrap_or(self);
+        *lasting.state().owed.entry(sync.clone()).or_default() += usage;
     }
 
     /// As [`Self::take`], with what is owed from earlier work for the same sync.
     #[must_use]
     pub fn take_for(&self, sync: &SyncId) -> Usage {
         let usage = self.take();
-        usage + self.state().owed.remove(sync).unwrap_or_default()
+        let lasting = self.inner.whole.as_ref().unwrap_or(self);
+        usage + lasting.state().owed.remove(sync).unwrap_or_default()
     }
 }
 
@@ -142,6 +157,25 @@ mod tests {
         assert_eq!(meter.take().compute, 512);
         at(99_000);
         assert_eq!(meter.take().compute, 0, "a clock that was set back");
+    }
+
+    #[test]
+    fn parts_take_what_is_their_own_and_whoever_is_first_what_is_nobodys() {
+        let clock = Arc::new(At::default());
+        let whole = Meter::timed(Arc::clone(&clock) as Arc<dyn Clock>, 512);
+        let (a, b) = (whole.part(), whole.part());
+        a.count(one_get());
+        b.count(one_get() + one_get());
+        whole.count(Usage { puts: 1, ..Usage::default() });
+        clock.0.store(10, Ordering::Relaxed);
+        assert_eq!(b.take(), Usage { gets: 2, puts: 1, compute: 10 * 512, ..Usage::default() });
+        assert_eq!(a.take(), one_get());
+        assert_eq!((whole.total().gets, whole.total().puts), (3, 1));
+        let sync: SyncId = "a".parse().unwrap();
+        a.owe(&sync, one_get());
+        drop(a);
+        assert_eq!(b.take_for(&sync), one_get(), "what a part owes outlives it");
+        assert!(whole.take_for(&sync).is_nothing());
     }
 
     #[test]

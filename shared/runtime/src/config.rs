@@ -1,3 +1,4 @@
+use core::num::NonZeroU16;
 use core::time::Duration;
 
 use driftless_model::DestinationId;
@@ -167,6 +168,8 @@ pub struct ConnectorConfig {
     pub allow_private: bool,
     /// `DRIFTLESS_PARK_SECONDS`: the first wait of a run whose destination is away.
     pub park: Duration,
+    /// `DRIFTLESS_CONCURRENCY`: how many invocations of the function run at once.
+    pub invocations: NonZeroU16,
 }
 
 /// A Lambda function runs for at most 15 minutes
@@ -178,6 +181,9 @@ const BULK_CHANGES: u64 = 1_000_000;
 
 /// A quarter of an hour: longer than a message of a default deployment stays with one worker.
 const STALLED_SECONDS: u64 = 900;
+
+/// The fewest that an event source allows.
+const INVOCATIONS: u64 = 2;
 
 /// A minute: short outages cost little, and the wait doubles.
 const PARK_SECONDS: u64 = 60;
@@ -194,9 +200,11 @@ impl ConnectorConfig {
         let lease = v.number("DRIFTLESS_LEASE_SECONDS", 1..=86_400, LEASE_SECONDS);
         let allow_private = v.flag("DRIFTLESS_ALLOW_PRIVATE_DESTINATIONS");
         let park = v.number("DRIFTLESS_PARK_SECONDS", 1..=3_600, PARK_SECONDS);
+        let invocations = v.number("DRIFTLESS_CONCURRENCY", 1..=1_000, INVOCATIONS);
         let config = (|| {
             Some(Self {
                 park: Duration::from_secs(park?),
+                invocations: u16::try_from(invocations?).ok().and_then(NonZeroU16::new)?,
                 common: common?,
                 destination: destination?,
                 lease: Duration::from_secs(lease?),

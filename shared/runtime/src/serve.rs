@@ -31,8 +31,11 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// For the loop's own metrics.
     pub metrics: Arc<Metrics>,
-    /// Counts what each message uses.
+    /// Counts what an invocation uses. Its messages divide it among them: the invocation itself, and starting, go to the one that
+    /// takes first.
     pub meter: Meter,
+    /// How many messages of an invocation are worked on at once, at least one.
+    pub at_once: usize,
 }
 
 /// Runs a function until Lambda stops it: starts the logs, builds the service, then answers invocations.
@@ -78,8 +81,8 @@ fn once(usage: &Mutex<Usage>) -> Usage {
     core::mem::take(&mut *usage.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// What any message uses of its queue: being received and deleted.
-const MESSAGE: Usage = Usage::of([0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+/// What up to ten messages use of their queue: being received and deleted together.
+const TEN_MESSAGES: Usage = Usage::of([0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
 
 /// When an invocation ends. Lambda never tells a time that is over; `cargo lambda watch` does, and means that it does not
 /// care: then it is the longest that Lambda allows.
@@ -87,27 +90,15 @@ const fn ends(now: Millis, told: Millis) -> Millis {
     if told.0 > now.0 { told } else { now.plus(900_000) }
 }
 
-/// Passes the deadline on to each message, and begins to count what it uses. The messages of an invocation are worked off one
-/// after the other, so its time divides among them; the invocation itself, and starting, are the first one's.
+/// Passes the deadline on to each message.
 struct Until<'a> {
     function: &'a dyn Function,
     deadline: Deadline,
-    meter: &'a Meter,
-    first: Mutex<Usage>,
-}
-
-impl<'a> Until<'a> {
-    fn new(service: &'a Service, deadline: Deadline, starting: Usage) -> Self {
-        let first = Mutex::new(starting + Usage { invocations: 1, ..Usage::default() });
-        Self { function: &*service.function, deadline, meter: &service.meter, first }
-    }
 }
 
 #[async_trait]
 impl Handler for Until<'_> {
     async fn handle(&self, body: &str, record: &Record) -> Verdict {
-        self.meter.begin();
-        self.meter.count(once(&self.first) + MESSAGE);
         self.function.message(body, record, self.deadline).await
     }
 }
@@ -118,8 +109,13 @@ impl Service {
     async fn invoke(&self, event: Value, at: Millis, starting: Usage) -> Result<BatchResponse, Diagnostic> {
         let now = self.clock.now();
         let deadline = Deadline::new(now, ends(now, at));
-        let handler = Until::new(self, deadline, starting);
-        let Some(records) = records(&event) else {
+        let handler = Until { function: &*self.function, deadline };
+        let records = records(&event);
+        let received = records.as_ref().map_or(1, Vec::len);
+        self.meter.begin();
+        self.meter.count(starting + Usage { invocations: 1, ..Usage::default() });
+        (0..received.div_ceil(10)).for_each(|_| self.meter.count(TEN_MESSAGES));
+        let Some(records) = records else {
             return self.invoke_by_hand(&event, &handler).await;
         };
         let queue_url = self.common.queue_url(records.first().map_or("", |r| &r.queue));
@@ -129,6 +125,7 @@ impl Service {
             queue_url: &queue_url,
             rejects: self,
             clock: &*self.clock,
+            at_once: self.at_once,
             stop_at: deadline.stop_at,
         };
         let response = drive_batch(batch, &handler).await;
@@ -218,6 +215,7 @@ mod tests {
             metrics: Arc::new(Metrics::new(Stage::default(), "janitor", Arc::clone(&clock), std::io::sink())),
             clock,
             meter: Meter::default(),
+            at_once: 1,
         }
     }
 
@@ -261,24 +259,25 @@ mod tests {
             let meter = self.meter.lock().unwrap().clone().unwrap();
             meter.count(Usage { gets: 1, ..Usage::default() });
             self.taken.lock().unwrap().push(meter.take());
-            meter.count(Usage { puts: 100, ..Usage::default() });
             Verdict::Done
         }
     }
 
     #[test]
     fn each_message_pays_for_itself_and_the_first_for_the_invocation_and_the_start() {
+        let nobody = Usage { puts: 100, ..Usage::default() };
         let log: Arc<dyn Deltalog> = Arc::new(MemoryDeltalog::default());
         let charged = Arc::new(Charged::default());
         let service = service(Arc::clone(&charged) as Arc<dyn Function>, &log);
         *charged.meter.lock().unwrap() = Some(service.meter.clone());
+        service.meter.count(nobody);
         let sweep = r#"{"v":1,"kind":"sweep"}"#;
         let event = json!({"Records": [record("m1", sweep), record("m2", sweep)]});
         let starting = Usage { compute: 7, ..Usage::default() };
         block_on(service.invoke(event, Millis(1_030_000), starting)).unwrap();
-        let second = Usage { gets: 1, ..MESSAGE };
+        let own = Usage { gets: 1, ..Usage::default() };
         let taken = charged.taken.lock().unwrap();
-        assert_eq!(*taken, [Usage { invocations: 1, compute: 7, ..second }, second]);
+        assert_eq!(*taken, [Usage { invocations: 1, compute: 7, ..own + TEN_MESSAGES }, own]);
     }
 
     #[test]

@@ -28,7 +28,8 @@ pub struct ScimDestination {
     /// How many requests the destination allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
-    /// How many calls may be in flight at once, 2 to 1,000. Without it, as many as there are messages.
+    /// How many calls may be in flight at once, 2 to 1,000; not fewer than its stack's `Concurrency`. Without it, as many as
+    /// that times `CallsPerInvocation`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 1000))]
     pub concurrency: Option<NonZeroU16>,

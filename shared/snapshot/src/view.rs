@@ -29,6 +29,13 @@ pub(crate) struct Bound<'s> {
     /// In the order of the mapping.
     pub(crate) fields: Vec<(&'s FieldMapping, Expression)>,
     pub(crate) prefer: Option<(Expression, PreferOrder)>,
+    /// The columns of which only hashes are needed to tell whether a row has changed.
+    pub(crate) only_hashed: BTreeSet<String>,
+}
+
+/// Whether a field is nothing but a value: it is sent as it is, and nobody is found by it.
+pub(crate) fn is_only_hashed(field: &FieldMapping) -> bool {
+    !field.identifier && field.normalize.is_empty() && field.max_length.is_none()
 }
 
 /// Resolves and plans what a sync takes of a dataset with this schema.
@@ -98,7 +105,16 @@ impl<'s> Planned<'s> {
             _ => None,
         };
         let prunable = self.condition.as_ref().and_then(|e| Prunable::new(e, file));
-        Ok(Bound { condition, prunable, key, fields, prefer })
+        Ok(Bound { condition, prunable, key, fields, prefer, only_hashed: self.only_hashed() })
+    }
+
+    /// Columns that are fields as they are, and nothing else.
+    fn only_hashed(&self) -> BTreeSet<String> {
+        let is_column = |(field, e): &(&FieldMapping, Expr)| matches!(e, Expr::Column(_)) && is_only_hashed(field);
+        let (columns, others): (Vec<_>, Vec<_>) = self.fields.iter().partition(|field| is_column(field));
+        let others = others.into_iter().map(|(_, e)| e).chain(&self.key).chain(&self.prefer).chain(&self.condition);
+        let needed = reads(others);
+        reads(columns.into_iter().map(|(_, e)| e)).into_iter().filter(|column| !needed.contains(column)).collect()
     }
 
     /// The view's own columns of a file.

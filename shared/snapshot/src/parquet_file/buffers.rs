@@ -1,11 +1,12 @@
-//! Memory for decompressed pages, used again for later pages.
+//! Memory for pages, used again for later pages.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Bytes that are kept while no page uses them.
-const IDLE: usize = 16 << 20;
+/// Bytes that are kept while no page uses them: some writers put a column of a million rows into one page, and the pages of one row
+/// group are free when those of the next are needed.
+const IDLE: usize = 96 << 20;
 /// Smaller buffers are left to the allocator, which keeps them by itself.
 const LEAST: usize = 64 << 10;
 

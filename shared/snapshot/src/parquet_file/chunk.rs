@@ -4,6 +4,7 @@ use bytes::Bytes;
 use parquet::basic::Compression;
 use parquet::file::metadata::ColumnChunkMetaData;
 
+use super::buffers::Buffers;
 use super::header::{PageHeader, PageKind};
 use super::page::{Leaf, Queue, RawPage};
 use super::thrift::ThriftError;
@@ -24,8 +25,11 @@ pub(crate) struct Chunk {
     requested: u64,
     /// Bytes before this have come.
     loaded: u64,
-    /// What has come and is not a whole page yet; ends at `loaded`.
+    /// What has come and is not a whole page yet; with `more` it ends at `loaded`.
     rest: Bytes,
+    /// Pieces that came after it, to be put together when the page that begins in it is whole.
+    more: Vec<Bytes>,
+    buffers: Buffers,
     /// Bytes that the page at the start of `rest` needs, if its header is there.
     wants: Option<(PageHeader, usize)>,
     pub(crate) leaf: Leaf,
@@ -42,7 +46,13 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    pub(crate) fn new(meta: &ColumnChunkMetaData, rows: u64, data_end: u64, limits: &Limits) -> Result<Self, Cause> {
+    pub(crate) fn new(
+        meta: &ColumnChunkMetaData,
+        rows: u64,
+        data_end: u64,
+        limits: &Limits,
+        buffers: &Buffers,
+    ) -> Result<Self, Cause> {
         if meta.file_path().is_some_and(|p| !p.is_empty()) {
             return Err(Cause::Unsupported("column data in another file".to_owned()));
         }
@@ -74,6 +84,8 @@ impl Chunk {
             requested: start,
             loaded: start,
             rest: Bytes::new(),
+            more: Vec::new(),
+            buffers: buffers.clone(),
             wants: None,
             leaf: Leaf {
                 codec,
@@ -101,7 +113,7 @@ impl Chunk {
     }
 
     fn is_complete(&self) -> bool {
-        self.loaded == self.range.end && self.rest.is_empty()
+        self.loaded == self.range.end && self.rest.is_empty() && self.more.is_empty()
     }
 
     /// True when all of it has been asked for.
@@ -116,7 +128,12 @@ impl Chunk {
 
     /// Bytes that are held for it or on their way.
     pub(crate) fn held(&self) -> u64 {
-        self.rest.len() as u64 + self.queue.waiting() + self.requested - self.loaded
+        self.unread() + self.queue.waiting() + self.requested - self.loaded
+    }
+
+    /// Bytes that have come and are not whole pages.
+    fn unread(&self) -> u64 {
+        self.rest.len() as u64 + self.more.iter().map(|piece| piece.len() as u64).sum::<u64>()
     }
 
     /// The next bytes to ask for: a window, or what the page that has begun still needs, if that is more.
@@ -125,7 +142,7 @@ impl Chunk {
             return None;
         }
         let page = self.wants.as_ref().map_or(0, |(header, length)| *length as u64 + header.compressed);
-        let missing = page.saturating_sub(self.rest.len() as u64);
+        let missing = page.saturating_sub(self.unread());
         let end = (self.loaded + window.max(missing)).min(self.range.end);
         let range = self.loaded..end;
         self.requested = end;
@@ -135,8 +152,29 @@ impl Chunk {
     /// Takes the bytes that were asked for.
     pub(crate) fn feed(&mut self, bytes: Bytes) -> Result<(), Cause> {
         self.loaded += bytes.len() as u64;
-        self.rest = if self.rest.is_empty() { bytes } else { [&self.rest[..], &bytes].concat().into() };
+        if self.rest.is_empty() {
+            self.rest = bytes;
+        } else {
+            self.more.push(bytes);
+            let wanted = self.wants.as_ref().map_or(0, |(header, length)| *length as u64 + header.compressed);
+            if wanted > self.unread() {
+                return Ok(());
+            }
+            self.put_together();
+        }
         self.cut()
+    }
+
+    /// In memory that an earlier page has left, if there is some.
+    fn put_together(&mut self) {
+        let mut whole = self.buffers.take(usize::try_from(self.unread()).unwrap_or(usize::MAX));
+        let mut at = 0;
+        for piece in core::iter::once(&self.rest).chain(&self.more) {
+            whole[at..at + piece.len()].copy_from_slice(piece);
+            at += piece.len();
+        }
+        self.more.clear();
+        self.rest = self.buffers.lend(whole);
     }
 
     /// Cuts whole pages off what has come.

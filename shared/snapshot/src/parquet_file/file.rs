@@ -220,7 +220,7 @@ fn parse(bytes: &[u8]) -> Result<ParquetMetaData, Cause> {
     footer::check(bytes)?;
     let options = ParquetMetaDataOptions::new()
         .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
-        .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_encoding_stats_as_mask(true)
         .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll);
     let parsed =
         catch_unwind(AssertUnwindSafe(|| ParquetMetaDataReader::decode_metadata_with_options(bytes, Some(&options))));

@@ -6,6 +6,7 @@
 
 mod buffers;
 mod chunk;
+mod codes;
 mod delta;
 mod fetch;
 mod file;

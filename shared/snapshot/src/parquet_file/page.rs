@@ -9,6 +9,7 @@ use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use parquet::errors::ParquetError;
 
 use super::buffers::Buffers;
+use super::codes::{self, Entries};
 use super::delta;
 use super::header::{PageHeader, PageKind};
 use crate::Cause;
@@ -46,6 +47,8 @@ struct Inner {
     /// Their bytes.
     waiting: u64,
     complete: bool,
+    /// The dictionary, if the column is read as codes.
+    entries: Option<Entries>,
     /// Why a page could not be handed out; the decoder's own error has only text.
     failure: Option<Cause>,
 }
@@ -72,6 +75,11 @@ impl Queue {
     /// No page will be added any more.
     pub(crate) fn complete(&self) {
         self.lock().complete = true;
+    }
+
+    /// The dictionary that came before the codes.
+    pub(super) fn entries(&self) -> Option<Entries> {
+        self.lock().entries.clone()
     }
 
     pub(crate) fn failure(&self) -> Option<Cause> {
@@ -114,6 +122,8 @@ pub(crate) struct Pages {
     leaf: Leaf,
     held: Held,
     buffers: Buffers,
+    /// Hands out codes, and keeps the dictionary for whoever puts them together.
+    coded: bool,
     dictionary_bytes: u64,
     page_bytes: u64,
     /// Made for the first page, used for all.
@@ -123,8 +133,8 @@ pub(crate) struct Pages {
 type Zstd = zstd::bulk::Decompressor<'static>;
 
 impl Pages {
-    pub(crate) fn new(queue: Queue, leaf: Leaf, held: Held, buffers: Buffers) -> Self {
-        Self { queue, leaf, held, buffers, dictionary_bytes: 0, page_bytes: 0, zstd: None }
+    pub(crate) fn new(queue: Queue, leaf: Leaf, held: Held, buffers: Buffers, coded: bool) -> Self {
+        Self { queue, leaf, held, buffers, coded, dictionary_bytes: 0, page_bytes: 0, zstd: None }
     }
 
     fn open(&mut self, page: RawPage) -> Result<Page, Cause> {
@@ -157,7 +167,7 @@ impl Pages {
             bytes
         };
         self.check(&header.kind, &buf)?;
-        let (kind, buf) = self.decodable(header.kind, buf)?;
+        let (kind, buf) = if self.coded { self.code(header.kind, buf)? } else { self.decodable(header.kind, buf)? };
         Ok(match kind {
             PageKind::Dictionary { values, encoding, sorted } => {
                 Page::DictionaryPage { buf, num_values: values, encoding, is_sorted: sorted }
@@ -234,6 +244,21 @@ impl Pages {
         let Some(plain) = plain else { return Ok((kind, buf)) };
         *encoding = Encoding::PLAIN;
         Ok((kind, [levels, plain.as_slice()].concat().into()))
+    }
+
+    /// The page as the decoder of codes takes it.
+    fn code(&self, kind: PageKind, buf: Bytes) -> Result<(PageKind, Bytes), Cause> {
+        match kind {
+            PageKind::Dictionary { values, sorted, .. } => {
+                self.queue.lock().entries = Some(Entries { bytes: buf, count: values });
+                let encoding = Encoding::PLAIN;
+                Ok((PageKind::Dictionary { values, encoding, sorted }, codes::numbers(values)))
+            }
+            PageKind::V1 { encoding, .. } | PageKind::V2 { encoding, .. } if !codes::is_codes(encoding) => {
+                Err(Cause::Inconsistent("a column has pages of an encoding that the footer does not tell of"))
+            }
+            other => Ok((other, buf)),
+        }
     }
 
     fn may_be_wide(&self, encoding: Encoding) -> bool {

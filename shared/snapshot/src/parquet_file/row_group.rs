@@ -2,7 +2,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups, RowSelection};
 use parquet::column::page::PageIterator;
 use parquet::errors::ParquetError;
@@ -10,8 +10,11 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use super::buffers::Buffers;
 use super::chunk::Chunk;
+use super::codes;
 use super::file::ParquetFile;
 use super::page::{Held, OneChunk, Pages};
+use super::scan::Columns;
+use super::schema::Root;
 use crate::{Cause, Limits, SnapshotError};
 
 /// One row group being read: a decoder for each column, and the chunks that feed it.
@@ -24,6 +27,7 @@ pub(crate) struct RowGroup {
     /// Rows decoded so far.
     pub(crate) emitted: u64,
     batch_rows: u64,
+    schema: SchemaRef,
     columns: Vec<Column>,
     pub(crate) chunks: Vec<Chunk>,
 }
@@ -32,6 +36,14 @@ struct Column {
     name: String,
     decoder: ParquetRecordBatchReader,
     chunks: core::ops::Range<usize>,
+    coded: Option<Coded>,
+}
+
+/// A column that is read as codes.
+#[derive(Default)]
+struct Coded {
+    /// The dictionary, once it is decoded.
+    entries: Option<ArrayRef>,
 }
 
 /// What the decoder of one column is built on.
@@ -42,6 +54,7 @@ struct Source<'a> {
     chunks: &'a [Chunk],
     held: &'a Held,
     buffers: &'a Buffers,
+    coded: bool,
 }
 
 impl RowGroups for Source<'_> {
@@ -51,7 +64,8 @@ impl RowGroups for Source<'_> {
 
     fn column_chunks(&self, i: usize) -> parquet::errors::Result<Box<dyn PageIterator>> {
         let chunk = self.chunks.get(i).ok_or_else(|| ParquetError::IndexOutOfBound(i, self.chunks.len()))?;
-        let pages = Pages::new(chunk.queue.clone(), chunk.leaf.clone(), self.held.clone(), self.buffers.clone());
+        let (queue, leaf) = (chunk.queue.clone(), chunk.leaf.clone());
+        let pages = Pages::new(queue, leaf, self.held.clone(), self.buffers.clone(), self.coded);
         Ok(Box::new(OneChunk(Some(pages))))
     }
 
@@ -71,7 +85,7 @@ impl RowGroup {
         file: &ParquetFile<'_>,
         index: usize,
         wanted: Option<&[u32]>,
-        columns: &SchemaRef,
+        columns: &Columns,
         limits: &Limits,
         buffers: &Buffers,
     ) -> Result<Self, SnapshotError> {
@@ -80,9 +94,9 @@ impl RowGroup {
         let rows = u64::try_from(group.num_rows()).unwrap_or(0);
         let held = Held::new(2 * limits.page_bytes);
         let mut chunks = Vec::new();
-        let mut spans = Vec::with_capacity(columns.fields().len());
+        let mut spans = Vec::with_capacity(columns.schema.fields().len());
         let mut bytes = 0;
-        for field in columns.fields() {
+        for field in columns.schema.fields() {
             let refuse = |cause| refused(file, index, Some(field.name()), cause);
             let root = file
                 .root(field.name())
@@ -93,14 +107,21 @@ impl RowGroup {
                 bytes += u64::try_from(meta.uncompressed_size())
                     .map_err(|_| refuse(Cause::Inconsistent("a column has a negative size")))?
                     .max(rows.saturating_mul(root.fixed_width));
-                chunks.push(Chunk::new(meta, rows, file.data_end, limits).map_err(refuse)?);
+                chunks.push(Chunk::new(meta, rows, file.data_end, limits, buffers).map_err(refuse)?);
             }
-            spans.push((root, first..chunks.len()));
+            let may_be_coded = root.codes.is_some() && columns.only_hashed.contains(field.name());
+            let coded = may_be_coded && codes::are_all_of(group.column(root.leaves.start));
+            spans.push((root, first..chunks.len(), coded));
         }
+        let fields = spans.iter().map(|(root, _, coded)| match coded {
+            true => codes::field(&root.field),
+            false => Arc::clone(&root.field),
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let width = (bytes / rows.max(1)).max(1);
         let batch_rows = (limits.batch_bytes / width).clamp(1, limits.batch_rows as u64);
         let mut decoders = Vec::with_capacity(spans.len());
-        for (root, span) in spans {
+        for (root, span, coded) in spans {
             let name = root.field.name();
             let source = Source {
                 metadata,
@@ -109,11 +130,13 @@ impl RowGroup {
                 chunks: &chunks[span.clone()],
                 held: &held,
                 buffers,
+                coded,
             };
+            let levels = root.codes.as_ref().filter(|_| coded).unwrap_or(&root.levels);
             let size = usize::try_from(batch_rows).unwrap_or(1);
             let decoder = catch_unwind(AssertUnwindSafe(|| {
                 let selection = wanted.map(|wanted| selection(wanted, source.rows));
-                ParquetRecordBatchReader::try_new_with_row_groups(&root.levels, &source, size, selection)
+                ParquetRecordBatchReader::try_new_with_row_groups(levels, &source, size, selection)
             }));
             let decoder = match decoder {
                 Ok(Ok(decoder)) => decoder,
@@ -123,11 +146,12 @@ impl RowGroup {
                     return Err(refused(file, index, Some(name), cause));
                 }
             };
-            decoders.push(Column { name: name.clone(), decoder, chunks: span });
+            let coded = coded.then(Coded::default);
+            decoders.push(Column { name: name.clone(), decoder, chunks: span, coded });
         }
         let rows = wanted.map_or(rows, |wanted| wanted.len() as u64);
         let wanted = wanted.map(<[u32]>::to_vec);
-        Ok(Self { index, rows, wanted, emitted: 0, batch_rows, columns: decoders, chunks })
+        Ok(Self { index, rows, wanted, emitted: 0, batch_rows, schema, columns: decoders, chunks })
     }
 
     /// How many rows are read when the next batch is.
@@ -160,7 +184,7 @@ impl RowGroup {
     }
 
     /// Decodes the next batch, each column apart, so that an error or a panic is known to be that column's.
-    pub(crate) fn decode(&mut self, file: &ParquetFile<'_>, schema: &SchemaRef) -> Result<RecordBatch, SnapshotError> {
+    pub(crate) fn decode(&mut self, file: &ParquetFile<'_>) -> Result<RecordBatch, SnapshotError> {
         let rows = usize::try_from(self.next_emitted() - self.emitted).unwrap_or(0);
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for column in &mut self.columns {
@@ -168,8 +192,19 @@ impl RowGroup {
             let failure = || self.chunks[column.chunks.clone()].iter().find_map(|c| c.queue.failure());
             let cause = match decoded {
                 Ok(Some(Ok(batch))) if batch.num_rows() == rows && batch.num_columns() == 1 => {
-                    arrays.push(Arc::clone(batch.column(0)));
-                    continue;
+                    let decoded = match (&mut column.coded, file.root(&column.name)) {
+                        (Some(coded), Some(root)) => {
+                            coded.put_together(batch.column(0), &self.chunks[column.chunks.start], root, &file.metadata)
+                        }
+                        _ => Ok(Arc::clone(batch.column(0))),
+                    };
+                    match decoded {
+                        Ok(array) => {
+                            arrays.push(array);
+                            continue;
+                        }
+                        Err(cause) => cause,
+                    }
                 }
                 Ok(Some(Ok(_)) | None) => {
                     failure().unwrap_or(Cause::Inconsistent("a column has fewer rows than its row group"))
@@ -182,8 +217,32 @@ impl RowGroup {
             return Err(refused(file, self.index, Some(&column.name), cause));
         }
         self.emitted += rows as u64;
-        RecordBatch::try_new(Arc::clone(schema), arrays)
+        RecordBatch::try_new(Arc::clone(&self.schema), arrays)
             .map_err(|e| refused(file, self.index, None, Cause::Decode(e.to_string())))
+    }
+}
+
+impl Coded {
+    fn put_together(
+        &mut self,
+        codes: &ArrayRef,
+        chunk: &Chunk,
+        root: &Root,
+        file: &ParquetMetaData,
+    ) -> Result<ArrayRef, Cause> {
+        let entries =
+            match &self.entries {
+                Some(entries) => entries,
+                None => {
+                    let missing = Cause::Inconsistent("a column has codes and no dictionary");
+                    let raw = chunk.queue.entries().ok_or(missing)?;
+                    let decoded = catch_unwind(AssertUnwindSafe(|| codes::decode(&raw, root, file)));
+                    self.entries.insert(decoded.unwrap_or_else(|_| {
+                        Err(Cause::Decode("its bytes are not what its encoding says".to_owned()))
+                    })?)
+                }
+            };
+        codes::together(codes, entries)
     }
 }
 

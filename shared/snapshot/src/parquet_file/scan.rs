@@ -1,7 +1,7 @@
 use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::Poll;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -39,13 +39,21 @@ pub(crate) struct Group {
     pub(crate) rows: Option<Vec<u32>>,
 }
 
+/// What is read of a file.
+pub(crate) struct Columns {
+    /// The columns, as they are in the file.
+    pub(crate) schema: SchemaRef,
+    /// Those of which nobody needs more than a hash of each value: they may come as a dictionary and codes.
+    pub(crate) only_hashed: BTreeSet<String>,
+}
+
 /// Reads the rows of some columns of some row groups, batch by batch, in the order of the file.
 ///
 /// While one batch is being worked on, the bytes of the next ones are on their way: the requests that are under way are
 /// polled before every batch, and the next row groups are begun when all of the ones before have been asked for.
 pub(crate) struct Scan<'f, 'a> {
     file: &'f ParquetFile<'a>,
-    schema: SchemaRef,
+    columns: Columns,
     limits: &'f Limits,
     window: u64,
     buffers: Buffers,
@@ -72,7 +80,7 @@ impl<'f, 'a> Scan<'f, 'a> {
         let window = (limits.read_ahead_bytes / (3 * leaves.max(1) as u64)).clamp(WINDOW.0, WINDOW.1);
         Self {
             file,
-            schema: SchemaRef::new(Schema::new(fields)),
+            columns: Columns { schema: SchemaRef::new(Schema::new(fields)), only_hashed: BTreeSet::new() },
             limits,
             window,
             buffers: Buffers::default(),
@@ -83,9 +91,16 @@ impl<'f, 'a> Scan<'f, 'a> {
         }
     }
 
-    /// The schema of the batches.
+    /// Of these columns nobody needs more than a hash of each value: where the file has a dictionary for all of them, the column is
+    /// a dictionary array.
+    pub(crate) fn only_hashing(mut self, columns: BTreeSet<String>) -> Self {
+        self.columns.only_hashed = columns;
+        self
+    }
+
+    /// The columns of the batches, in their order.
     pub(crate) fn schema(&self) -> &SchemaRef {
-        &self.schema
+        &self.columns.schema
     }
 
     /// The next batch, or `None` after the last.
@@ -106,7 +121,7 @@ impl<'f, 'a> Scan<'f, 'a> {
                 }
                 if let Some(group) = self.open.front_mut() {
                     let first_row = group.first_row();
-                    let rows = group.decode(self.file, &self.schema)?;
+                    let rows = group.decode(self.file)?;
                     return Ok(Some(Batch { row_group: group.index, first_row, rows }));
                 }
             }
@@ -127,7 +142,7 @@ impl<'f, 'a> Scan<'f, 'a> {
         while let Some(Group { index, rows }) = self.next.as_slice().first() {
             let any = rows.as_ref().is_none_or(|rows| !rows.is_empty());
             let opened = if any && groups.get(*index).is_some_and(|group| group.num_rows() > 0) {
-                Some(RowGroup::open(self.file, *index, rows.as_deref(), &self.schema, self.limits, &self.buffers)?)
+                Some(RowGroup::open(self.file, *index, rows.as_deref(), &self.columns, self.limits, &self.buffers)?)
             } else {
                 None
             };

@@ -6,6 +6,8 @@ use parquet::basic::Type as Physical;
 use parquet::errors::ParquetError;
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
+use super::codes;
+
 /// One column of the file's top level, with the leaves that hold its values.
 pub(crate) struct Root {
     /// As the decoder makes it. Only the Parquet schema decides: the Arrow schema that some writers embed is a hint of the
@@ -13,6 +15,8 @@ pub(crate) struct Root {
     pub(crate) field: FieldRef,
     /// What the decoder is built from.
     pub(crate) levels: FieldLevels,
+    /// What decodes its codes, unless it is nested.
+    pub(crate) codes: Option<FieldLevels>,
     /// The leaves, by their number in the file.
     pub(crate) leaves: core::ops::Range<usize>,
     /// Bytes that one row takes at least once decoded.
@@ -29,7 +33,8 @@ pub(crate) fn root(column: &TypePtr, first_leaf: usize) -> Result<Root, ParquetE
     let levels = parquet_to_arrow_field_levels(&alone, ProjectionMask::all(), Some(&hint))?;
     let field = hint.first().map(Arc::clone).ok_or_else(|| ParquetError::General("an empty column".to_owned()))?;
     let fixed_width = (0..alone.num_columns()).map(|i| width(&alone, i)).sum();
-    Ok(Root { field, levels, leaves: first_leaf..first_leaf + alone.num_columns(), fixed_width })
+    let codes = codes::levels(column);
+    Ok(Root { field, levels, codes, leaves: first_leaf..first_leaf + alone.num_columns(), fixed_width })
 }
 
 /// Number of leaves below a column.

@@ -229,7 +229,9 @@ impl<'v> Lane<'_, '_, 'v> {
             }
             let needed = self.needed(&file, stretch);
             let mut next = needed.first().map_or(0, |group| group.index);
-            let mut scan = scan(&file, needed, &columns, self.limits);
+            let mut only_hashed = columns.clone();
+            self.passes.iter().for_each(|pass| pass.keep_only_hashed(&mut only_hashed));
+            let mut scan = scan(&file, needed, &columns, self.limits).only_hashing(only_hashed);
             for pass in &mut self.passes {
                 pass.project(scan.schema());
             }
@@ -340,6 +342,12 @@ impl<'v> Pass<'v> {
             }
         }
         self.bound.as_ref().map_or(&[], |(_, _, columns, _)| columns)
+    }
+
+    /// Leaves out the columns of which it needs more than hashes.
+    fn keep_only_hashed(&self, columns: &mut BTreeSet<String>) {
+        let Some((_, bound, reads, _)) = self.bound.as_ref().filter(|_| self.failed.is_none()) else { return };
+        columns.retain(|column| !reads.contains(column) || bound.only_hashed.contains(column));
     }
 
     fn project(&mut self, batches: &Schema) {

@@ -1,4 +1,4 @@
-//! What a list holds, in thirteen bytes a record: enough to tell the rows of a snapshot that change nothing from the others.
+//! What a list holds, in eleven bytes a record: enough to tell the rows of a snapshot that change nothing from the others.
 
 use driftless_model::{AttrHash, KeyHash};
 
@@ -8,7 +8,9 @@ const SEGMENTS: usize = 1 << SEGMENT_BITS;
 /// Marks of a line.
 const SLOTS: usize = 8;
 /// Of them in use, on average.
-const USED: usize = 5;
+const USED: usize = 6;
+/// Lines that may follow those that keys are spread over, before memory is moved.
+const SPARE: usize = 16;
 
 /// The records that a list holds, as two hashes each, folded into one word: its *mark*.
 ///
@@ -41,6 +43,13 @@ struct Segment {
 #[derive(Clone, Copy, Default)]
 #[repr(align(64))]
 struct Line([u64; SLOTS]);
+
+/// Where the line of a key is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    segment: u32,
+    line: u32,
+}
 
 /// Some segments of [`Known`], being filled.
 pub struct KnownRange {
@@ -132,6 +141,8 @@ impl Segment {
     #[cold]
     fn grow(&mut self, line: usize) {
         let spread = usize::try_from(self.spread).unwrap_or(usize::MAX);
+        // A full line pushes marks into the next ones, so that a few more are in use at the end.
+        self.lines.reserve_exact((spread + SPARE).saturating_sub(self.lines.len()));
         self.lines.resize(spread.max(line + 1), Line::default());
     }
 }
@@ -154,7 +165,7 @@ impl Known {
     /// Bytes that a list of so many records takes, about, with the bits of [`Unchanged`] of a lane or two.
     #[must_use]
     pub const fn bytes(records: u64) -> u64 {
-        records * 14 + (64 << 10)
+        records * 12 + (64 << 10)
     }
 
     /// How many records.
@@ -185,24 +196,35 @@ impl Known {
         (0..SEGMENTS).step_by(share).map(span).collect()
     }
 
-    /// The line of a key within its segment, and the line's first mark, which [`Self::find`] needs. To be asked for many keys first:
-    /// memory that is far away then comes while other keys are looked at.
+    /// Where the line of a key is.
     #[inline]
-    pub(super) fn line(&self, key: KeyHash) -> (usize, u64) {
-        let Some(segment) = self.segments.get(segment_of(key)) else { return (0, 0) };
-        let line = segment.line(key);
-        (line, segment.lines.get(line).map_or(0, |line| line.0[0]))
+    #[allow(clippy::cast_possible_truncation)] // a segment of more lines than that is never met
+    pub(super) fn place(&self, key: KeyHash) -> Place {
+        let segment = segment_of(key);
+        Place { segment: segment as u32, line: self.segments.get(segment).map_or(0, |s| s.line(key) as u32) }
+    }
+
+    /// Looks at many lines that are anywhere in memory, and at nothing else meanwhile: as many of them are on their way at once as the
+    /// processor can wait for. Then [`Self::find`] has them at hand. What it answers is only there so that it is done.
+    #[inline]
+    pub(super) fn fetch(&self, places: &[Place]) -> u64 {
+        let first = |place: &Place| {
+            let lines = self.segments.get(place.segment as usize).map_or(&[][..], |segment| &segment.lines);
+            lines.get(place.line as usize).map_or(0, |line| line.0[0])
+        };
+        places.iter().fold(0, |all, place| all ^ first(place))
     }
 
     /// The slot of the record, if the list holds it with this attribute hash.
     #[inline]
-    pub(super) fn find(&self, key: KeyHash, attr: AttrHash, (line, first): (usize, u64)) -> Option<usize> {
-        let segment = self.segments.get(segment_of(key))?;
+    pub(super) fn find(&self, key: KeyHash, attr: AttrHash, place: Place) -> Option<usize> {
+        let segment = self.segments.get(place.segment as usize)?;
+        let line = place.line as usize;
         let mark = mark(key, attr);
         let marks = segment.lines.get(line)?;
-        let mut hits = u32::from(first == mark);
-        for place in 1..SLOTS {
-            hits |= u32::from(marks.0[place] == mark) << place;
+        let mut hits = 0_u32;
+        for (place, known) in marks.0.iter().enumerate() {
+            hits |= u32::from(*known == mark) << place;
         }
         if hits != 0 {
             return Some(segment.first + line * SLOTS + hits.trailing_zeros() as usize);
@@ -332,7 +354,7 @@ mod tests {
         ) {
             let known = known(&records, expected, lanes);
             prop_assert_eq!(known.len(), records.len());
-            let find = |key, attr| known.find(KeyHash(key), AttrHash(attr), known.line(KeyHash(key)));
+            let find = |key, attr| known.find(KeyHash(key), AttrHash(attr), known.place(KeyHash(key)));
             let slots: Vec<_> = records.iter().map(|(key, attr)| find(*key, *attr)).collect();
             prop_assert!(slots.iter().all(Option::is_some));
             prop_assert!(slots.is_sorted_by(|a, b| a < b), "in order, each its own");
@@ -351,7 +373,7 @@ mod tests {
             let known = known(&records, expected, 3);
             let mut unchanged = Unchanged::none_of(&known);
             for (key, attr) in records.iter().step_by(3) {
-                let slot = known.find(KeyHash(*key), AttrHash(*attr), known.line(KeyHash(*key)));
+                let slot = known.find(KeyHash(*key), AttrHash(*attr), known.place(KeyHash(*key)));
                 unchanged.add(slot.expect("it is there"));
             }
             let spans = known.spans(count);

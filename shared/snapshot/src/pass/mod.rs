@@ -1,6 +1,7 @@
 //! The passes over a snapshot: digests for the join with D, and records for the changeset.
 
 mod content;
+mod dictionary;
 mod digest;
 mod entries;
 mod fields;

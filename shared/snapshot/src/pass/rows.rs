@@ -6,13 +6,14 @@ use arrow::datatypes::Field;
 use driftless_config::{FieldMapping, Selection, VendorHash};
 use driftless_model::{AttrHash, InvalidReason, KeyHash};
 
+use super::dictionary::{EntrySums, Sum};
 use super::entries::Entry;
 use super::fields::{Keys, Normalized, fields, keys, normalized};
 use super::shared::{IdEntry, Identifiers};
 use crate::keyed::{FieldHasher, RecordHasher};
 use crate::sql::Evaluated;
 use crate::value::{Column, Rank, Scalar, Visitor, visit};
-use crate::view::Bound;
+use crate::view::{Bound, is_only_hashed};
 use crate::{Failure, HashKey, ViewSpec};
 
 /// What the selection made of one row that it took. Where content identifies it, its key is the content: the number comes when
@@ -46,13 +47,25 @@ impl Selected {
 /// Turns batches into rows of hashes, for one view: column by column, in buffers that are used again.
 pub(super) struct RowReader {
     key: HashKey,
-    hasher: RecordHasher,
+    hasher: Hashing,
     /// Where its content identifies a record.
-    twin: Option<RecordHasher>,
+    twin: Option<Hashing>,
     ids: Option<BTreeSet<KeyHash>>,
     identifiers: Identifiers,
     needs_identifiers: bool,
     columns: Columns,
+}
+
+/// A hasher, and what it has made of the dictionaries that it saw last, by field.
+struct Hashing {
+    hasher: RecordHasher,
+    entries: Vec<EntrySums>,
+}
+
+impl Hashing {
+    fn new(hasher: RecordHasher, fields: usize) -> Self {
+        Self { hasher, entries: (0..fields).map(|_| EntrySums::default()).collect() }
+    }
 }
 
 /// What the columns of one batch say, one place a row.
@@ -77,10 +90,11 @@ impl RowReader {
             _ => None,
         };
         let names = || spec.column_fields().map(|f| f.field.as_str());
+        let hashing = |hasher| Hashing::new(hasher, names().count());
         Self {
             key: key.clone(),
-            hasher: RecordHasher::new(key, names()),
-            twin: spec.key.is_content().then(|| RecordHasher::twin(key, names())),
+            hasher: hashing(RecordHasher::new(key, names())),
+            twin: spec.key.is_content().then(|| hashing(RecordHasher::twin(key, names()))),
             ids,
             identifiers: Identifiers::of(spec),
             needs_identifiers: spec.mapping.identifiers().next().is_some() && !spec.key_fields().any(|f| f.identifier),
@@ -119,13 +133,13 @@ impl RowReader {
         let key_arrays = keys(view, &selected.rows)?;
         let field_arrays = fields(view, &selected.rows)?;
         self.columns.start(rows, self.needs_identifiers);
-        if let Some(twin) = &self.twin {
+        if let Some(twin) = &mut self.twin {
             self.columns.read_fields(view, &field_arrays, twin, self.identifiers);
             self.columns.turn_over();
         } else {
             self.columns.read_keys(view, &key_arrays, &self.key);
         }
-        self.columns.read_fields(view, &field_arrays, &self.hasher, self.identifiers);
+        self.columns.read_fields(view, &field_arrays, &mut self.hasher, self.identifiers);
         if self.twin.is_some() {
             self.columns.key_by_content(&self.key);
         }
@@ -151,7 +165,7 @@ impl RowReader {
                     ids.clear();
                     ids.extend(columns.ids.iter().filter_map(|field| field.get(row)).filter(|id| **id != 0));
                 }
-                each(&selected, row, Row::Valid(key, self.hasher.finish(columns.sums[row]), &ids));
+                each(&selected, row, Row::Valid(key, self.hasher.hasher.finish(columns.sums[row]), &ids));
             }
         }
         Ok(selected)
@@ -186,9 +200,28 @@ impl Columns {
         }
     }
 
-    fn read_fields(&mut self, view: &Bound<'_>, arrays: &[ArrayRef], hasher: &RecordHasher, identifiers: Identifiers) {
+    fn read_fields(&mut self, view: &Bound<'_>, arrays: &[ArrayRef], hashing: &mut Hashing, identifiers: Identifiers) {
+        let Hashing { hasher, entries } = hashing;
         for (number, (array, (mapping, e))) in arrays.iter().zip(&view.fields).enumerate() {
-            self.read_field(number, array, &e.field, mapping, hasher, identifiers);
+            let (Some(of_field), Some(entries)) = (hasher.field(number), entries.get_mut(number)) else { continue };
+            if !is_only_hashed(mapping) {
+                self.read_checked(number, array, &e.field, mapping, hasher, identifiers);
+            } else if !entries.add(array, &e.field, of_field, &mut self.sums) {
+                self.read_plain(array, &e.field, of_field);
+            }
+        }
+    }
+
+    fn read_plain(&mut self, array: &ArrayRef, field: &Field, hasher: &FieldHasher) {
+        if visit(array, field, &mut Sum { hasher, sums: &mut self.sums }) {
+            return;
+        }
+        let Some(column) = Column::new(array, field) else { return };
+        let mut words = Vec::new();
+        for (row, sum) in self.sums.iter_mut().enumerate() {
+            words.clear();
+            column.encode(row, &mut words);
+            *sum = sum.wrapping_add(hasher.encoded(&words));
         }
     }
 
@@ -212,7 +245,7 @@ impl Columns {
         self.keyless[row] = true;
     }
 
-    fn read_field(
+    fn read_checked(
         &mut self,
         number: usize,
         array: &ArrayRef,
@@ -222,21 +255,6 @@ impl Columns {
         identifiers: Identifiers,
     ) {
         let Some(of_field) = hasher.field(number) else { return };
-        let plain = mapping.normalize.is_empty() && mapping.max_length.is_none();
-        if plain && !mapping.identifier {
-            let mut plain = Plain { hasher: of_field, sums: &mut self.sums };
-            if visit(array, field, &mut plain) {
-                return;
-            }
-            let Some(column) = Column::new(array, field) else { return };
-            let mut words = Vec::new();
-            for (row, sum) in self.sums.iter_mut().enumerate() {
-                words.clear();
-                column.encode(row, &mut words);
-                *sum = sum.wrapping_add(of_field.encoded(&words));
-            }
-            return;
-        }
         let shared = mapping.identifier && identifiers == Identifiers::MayBeShared;
         if shared && self.ids.len() <= number {
             self.ids.resize_with(number + 1, Vec::new);
@@ -275,22 +293,6 @@ impl<'a> Visitor<'a> for OneKey<'_> {
             }
         };
         self.columns.keys[row] = hash;
-    }
-}
-
-/// Adds the values of a field that needs nothing else.
-struct Plain<'c> {
-    hasher: &'c FieldHasher,
-    sums: &'c mut [u128],
-}
-
-impl<'a> Visitor<'a> for Plain<'_> {
-    #[inline(always)]
-    #[allow(clippy::inline_always)]
-    fn visit(&mut self, row: usize, value: Scalar<'a>) {
-        if let Some(sum) = self.sums.get_mut(row) {
-            *sum = sum.wrapping_add(self.hasher.scalar(value));
-        }
     }
 }
 

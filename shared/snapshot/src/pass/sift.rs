@@ -1,5 +1,6 @@
 //! Rows that the list holds already are counted and let go; of the others all that the log needs is kept at once.
 
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
@@ -7,7 +8,7 @@ use driftless_model::{AttrHash, KeyHash};
 
 use super::entries::Entries;
 use super::fields::{Fields, Keys, identifying, keys};
-use super::known::{Known, Unchanged};
+use super::known::{Known, Place, Unchanged};
 use super::packed::Packed;
 use super::shared::Identifiers;
 use crate::ViewSpec;
@@ -51,7 +52,7 @@ pub(super) struct Sift<'k> {
     /// Rows that are as the list has them.
     matched: u64,
     waiting: Vec<Waiting>,
-    lines: Vec<(usize, u64)>,
+    places: Vec<Place>,
     found: Vec<usize>,
     /// The others of the current batch.
     differing: Vec<Waiting>,
@@ -75,7 +76,7 @@ impl<'k> Sift<'k> {
             unchanged: Unchanged::none_of(against.known),
             matched: 0,
             waiting: Vec::with_capacity(TOGETHER),
-            lines: Vec::with_capacity(TOGETHER),
+            places: Vec::with_capacity(TOGETHER),
             found: Vec::with_capacity(TOGETHER),
             differing: Vec::new(),
             states: Packed::new((KeyHash(0), KeyHash(u128::MAX))),
@@ -97,13 +98,14 @@ impl<'k> Sift<'k> {
 
     /// The memory that is looked at is anywhere: each step is taken for all rows before the next one, so that the waits overlap.
     fn look_up(&mut self) {
-        let Self { against, unchanged, matched, waiting, lines, found, differing, .. } = self;
+        let Self { against, unchanged, matched, waiting, places, found, differing, .. } = self;
         let known = against.known;
-        lines.clear();
-        lines.extend(waiting.iter().map(|row| known.line(row.key)));
+        places.clear();
+        places.extend(waiting.iter().map(|row| known.place(row.key)));
+        black_box(known.fetch(places));
         found.clear();
-        for (row, line) in waiting.iter().zip(lines) {
-            match known.find(row.key, row.attr, *line) {
+        for (row, place) in waiting.iter().zip(places) {
+            match known.find(row.key, row.attr, *place) {
                 Some(slot) => found.push(slot),
                 None => differing.push(*row),
             }

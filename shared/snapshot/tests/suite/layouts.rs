@@ -190,6 +190,7 @@ fn write(batch: &RecordBatch, layout: &Layout) -> Snapshot {
         })
         .set_writer_version(if layout.version_2 { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 })
         .set_dictionary_enabled(layout.dictionary)
+        .set_dictionary_page_size_limit(if layout.delta { 48 } else { 1 << 20 })
         .set_max_row_group_row_count(Some(layout.row_group))
         .set_data_page_row_count_limit(layout.page_rows)
         .set_write_batch_size(layout.batch)

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod codes;
 mod content;
 mod craft;
 mod debian;

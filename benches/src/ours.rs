@@ -11,7 +11,7 @@ use bytes::Bytes;
 use driftless_changeset::{BulkThreshold, Changes, MergeDiff, States};
 use driftless_config::{FieldMapping, KeyColumns, Mapping, Selection};
 use driftless_deltalog::item::{ChangeOp, LogItem};
-use driftless_history::{BulkWriter, FileMeta, HistoryFile, fold, read_delta};
+use driftless_history::{BulkRecord, BulkWriter, FileMeta, HistoryFile, fold, read_delta};
 use driftless_model::{AttrHash, KeyHash, Millis, ObjectVersion, Task, in_lanes};
 use driftless_objects::Objects;
 use driftless_snapshot::{
@@ -215,9 +215,15 @@ impl Ours {
             let source = self.source(&found.parts);
             let states = packed_states(source, &found.spec, &self.key, &rows, wanted, &self.lanes).await?;
             anyhow::ensure!(states.len() == wanted.len(), "{} of {} records found", states.len(), wanted.len());
-            for state in states.iter() {
-                let hashes = (state.key_hash, state.attr_hash);
-                writer.write(hashes, state.key, state.identifiers(), None)?;
+            let record = |number: usize| {
+                let state = states.get(number)?;
+                let (key_hash, attr_hash, key, identifiers) =
+                    (state.key_hash, state.attr_hash, state.key, state.identifiers());
+                Some(BulkRecord { key_hash, attr_hash, key, identifiers, updated_at: None })
+            };
+            let mut rest = 0..states.len();
+            while !rest.is_empty() {
+                rest = writer.extend(&self.lanes, rest, record).await?;
                 if let Some(bytes) = writer.take(4 << 20) {
                     written += bytes.len() as u64;
                     file.write_all(&bytes)?;

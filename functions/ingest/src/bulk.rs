@@ -1,5 +1,6 @@
 //! A bulk version: too many changes to be items, so the new state of D is one file, which flushes the versions before it.
 
+use core::ops::Range;
 use std::collections::BTreeMap;
 use std::vec;
 
@@ -7,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use driftless_changeset::{BulkThreshold, Changes};
 use driftless_deltalog::head::{Head, VersionEntry, VersionKind};
-use driftless_history::{BulkFile, BulkWriter, FileMeta, Updates};
+use driftless_history::{BulkFile, BulkRecord, BulkWriter, FileMeta, Updates};
 use driftless_model::{AttrHash, KeyHash, Millis, SnapshotRef, Token};
 use driftless_objects::{Abandoned, Parts};
 use driftless_snapshot::locate::dated;
@@ -112,6 +113,7 @@ impl Ingest {
                 batch: Vec::new().into_iter(),
                 next: None,
             },
+            held: Held::default(),
             writer: Some(BulkWriter::new(&meta(c, &token))?),
         };
         if let Err(e) = self.objects.create_from(&object, &mut file).await {
@@ -142,33 +144,61 @@ struct File<'a> {
     /// The records that are still to be written.
     rows: Box<dyn Iterator<Item = KeyHash> + Send + 'a>,
     dates: Dates<'a>,
+    held: Held,
     writer: Option<BulkWriter>,
+}
+
+/// Records that were read from the snapshot, with the times of their last changes, and the numbers of those that are still to be written.
+#[derive(Default)]
+struct Held {
+    states: PackedStates,
+    dates: Vec<Option<Millis>>,
+    rest: Range<usize>,
 }
 
 impl File<'_> {
     async fn part(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            let range = self.rows.by_ref().take(self.ingest.bulk.at_once(self.digests.len()));
-            let wanted: Vec<KeyHash> = range.collect();
-            if wanted.is_empty() {
+            if self.held.rest.is_empty() && !self.read().await? {
                 return Ok(self.writer.take().map(BulkWriter::finish).transpose()?);
             }
-            self.ingest.in_time(self.deadline)?;
-            let (lanes, digests) = (self.ingest.lanes.as_ref(), self.digests);
-            let states =
-                driftless_snapshot::packed_states(self.source, self.spec, self.key, digests, &wanted, lanes).await?;
-            if states.len() < wanted.len() {
-                return Err(Error::Vanished { missing: wanted.len() - states.len() });
-            }
+            let Held { states, dates, rest } = &mut self.held;
+            let record = |number: usize| {
+                let state = states.get(number)?;
+                let (key, identifiers) = (state.key, state.identifiers());
+                let (key_hash, attr_hash) = (state.key_hash, state.attr_hash);
+                Some(BulkRecord { key_hash, attr_hash, key, identifiers, updated_at: *dates.get(number)? })
+            };
             let Some(writer) = &mut self.writer else { return Ok(None) };
-            for state in states.iter() {
-                let updated_at = self.dates.of(state.key_hash).await?;
-                writer.write((state.key_hash, state.attr_hash), state.key, state.identifiers(), updated_at)?;
-            }
+            *rest = writer.extend(self.ingest.lanes.as_ref(), rest.clone(), record).await?;
             if let Some(bytes) = writer.take(PART_BYTES) {
                 return Ok(Some(bytes));
             }
         }
+    }
+
+    /// Reads the next records; false if there are none.
+    async fn read(&mut self) -> Result<bool, Error> {
+        // Room first.
+        self.held = Held::default();
+        let range = self.rows.by_ref().take(self.ingest.bulk.at_once(self.digests.len()));
+        let wanted: Vec<KeyHash> = range.collect();
+        if wanted.is_empty() {
+            return Ok(false);
+        }
+        self.ingest.in_time(self.deadline)?;
+        let (lanes, digests) = (self.ingest.lanes.as_ref(), self.digests);
+        let states =
+            driftless_snapshot::packed_states(self.source, self.spec, self.key, digests, &wanted, lanes).await?;
+        if states.len() < wanted.len() {
+            return Err(Error::Vanished { missing: wanted.len() - states.len() });
+        }
+        let mut dates = Vec::with_capacity(wanted.len());
+        for key in &wanted {
+            dates.push(self.dates.of(*key).await?);
+        }
+        self.held = Held { rest: 0..states.len(), states, dates };
+        Ok(true)
     }
 }
 

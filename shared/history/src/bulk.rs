@@ -1,5 +1,6 @@
 //! A bulk file: all of D as of one log version.
 
+use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
-use driftless_model::{AttrHash, IdentifierSet, KeyHash, Millis, RecordKey, RecordState};
+use driftless_model::{AttrHash, IdentifierSet, KeyHash, Lanes, Millis, RecordKey, RecordState, Task, in_lanes};
 use driftless_objects::Objects;
+use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
 use parquet::errors::ParquetError;
 
 use crate::columns::{
@@ -21,7 +23,7 @@ use crate::hashes::Hashes;
 use crate::header::Header;
 use crate::stream::Batches;
 use crate::table::{Part, Scan, Table};
-use crate::writer::{BATCH_ROWS, Cut, TableWriter};
+use crate::writer::{Cut, EncodedGroup, GroupsWriter, encode_group};
 use crate::{Error, FileKind, FileMeta, Malformation, Result};
 
 const UPDATED_AT: &str = "updated_at";
@@ -54,7 +56,6 @@ struct Columns {
     key: StringBuilder,
     identifiers: IdentifierColumn,
     updated_at: TimestampMillisecondBuilder,
-    rows: usize,
 }
 
 impl Columns {
@@ -65,30 +66,24 @@ impl Columns {
             key: StringBuilder::new(),
             identifiers: IdentifierColumn::new(&[]),
             updated_at: TimestampMillisecondBuilder::new().with_timezone("UTC"),
-            rows: 0,
         }
     }
 
-    fn push<'i>(
+    fn push<'r>(
         &mut self,
-        (key_hash, attr_hash): (KeyHash, AttrHash),
-        key: &str,
-        identifiers: impl Iterator<Item = (&'i str, &'i str)>,
-        updated_at: Option<Millis>,
+        record: BulkRecord<'r, impl Iterator<Item = (&'r str, &'r str)>>,
     ) -> Result<(), ParquetError> {
-        self.rows += 1;
-        self.key_hash.push(key_hash)?;
-        self.attr_hash.append_value(attr_hash.0);
-        self.key.append_value(key);
-        for (field, value) in identifiers {
-            self.identifiers.push(Some(key), field, value, &[]);
+        self.key_hash.push(record.key_hash)?;
+        self.attr_hash.append_value(record.attr_hash.0);
+        self.key.append_value(record.key);
+        for (field, value) in record.identifiers {
+            self.identifiers.push(Some(record.key), field, value, &[]);
         }
-        self.updated_at.append_option(updated_at.map(|t| t.0));
+        self.updated_at.append_option(record.updated_at.map(|t| t.0));
         Ok(self.identifiers.end_row()?)
     }
 
-    fn finish(&mut self) -> Result<RecordBatch, ParquetError> {
-        self.rows = 0;
+    fn finish(mut self) -> Result<RecordBatch, ParquetError> {
         let columns = vec![
             self.key_hash.finish(),
             Arc::new(self.attr_hash.finish()),
@@ -100,67 +95,112 @@ impl Columns {
     }
 }
 
-/// A bulk file that is being written, record by record in key-hash order. What is final of it can be taken on the way, so that
-/// one row group is what is in memory, whatever the length of the list.
+/// One record, as a bulk file is made of it.
+#[derive(Clone, Copy, Debug)]
+pub struct BulkRecord<'r, I> {
+    /// Which.
+    pub key_hash: KeyHash,
+    /// What it holds.
+    pub attr_hash: AttrHash,
+    /// Its key.
+    pub key: &'r str,
+    /// What the destination matches it by: fields and values, in order.
+    pub identifiers: I,
+    /// See [`BulkRow`].
+    pub updated_at: Option<Millis>,
+}
+
+/// A bulk file that is being written, in key-hash order. Its row groups are encoded in lanes, one a lane at a time; what is final of it
+/// can be taken on the way, so that a few row groups are in memory, whatever the length of the list.
 pub struct BulkWriter {
-    table: TableWriter,
-    columns: Columns,
+    groups: GroupsWriter,
     last: Option<KeyHash>,
     rows: u64,
+}
+
+/// A row group, and the lowest and highest key hash in it.
+struct Group {
+    ends: (KeyHash, KeyHash),
+    encoded: EncodedGroup,
 }
 
 impl BulkWriter {
     /// Begins a file.
     pub fn new(meta: &FileMeta) -> Result<Self> {
         let header = Header::with_meta(FileKind::Bulk, meta.clone());
-        let table = TableWriter::new(&header, schema(), CUT)?;
-        Ok(Self { table, columns: Columns::new(), last: None, rows: 0 })
+        Ok(Self { groups: GroupsWriter::new(&header, schema(), CUT)?, last: None, rows: 0 })
     }
 
-    /// Adds a record.
+    /// Adds the first of some records, which `record` knows by their numbers: as many as the lanes encode at once. Returns the others.
+    /// Where row groups end follows from the records, not from the lanes.
     ///
     /// # Errors
-    /// [`Error::OutOfOrder`] if it does not come after the one before it.
-    pub fn push(&mut self, key_hash: KeyHash, state: &RecordState, updated_at: Option<Millis>) -> Result<()> {
-        let identifiers = state.identifiers.iter().map(|i| (i.field.as_str(), i.value.as_str()));
-        self.write((key_hash, state.attr_hash), state.key.as_str(), identifiers, updated_at)
-    }
-
-    /// Adds a record by its two hashes, its key, its identifiers in order, and the time of its last change.
-    ///
-    /// # Errors
-    /// As [`BulkWriter::push`].
-    pub fn write<'i>(
+    /// [`Error::OutOfOrder`] if one does not come after the one before it, or is not there.
+    pub async fn extend<'r, I>(
         &mut self,
-        (key_hash, attr_hash): (KeyHash, AttrHash),
-        key: &str,
-        identifiers: impl Iterator<Item = (&'i str, &'i str)>,
-        updated_at: Option<Millis>,
-    ) -> Result<()> {
-        if self.last.is_some_and(|last| last >= key_hash) {
-            return Err(Error::OutOfOrder { kind: FileKind::Bulk, row: self.rows });
+        lanes: &dyn Lanes,
+        rows: Range<usize>,
+        record: impl Fn(usize) -> Option<BulkRecord<'r, I>> + Send + Sync,
+    ) -> Result<Range<usize>>
+    where
+        I: Iterator<Item = (&'r str, &'r str)>,
+    {
+        let (factory, before, record) = (self.groups.factory(), self.rows, &record);
+        let starts = rows.clone().step_by(CUT.group_rows).take(lanes.count().max(1));
+        let cuts: Vec<_> = starts.map(|start| start..rows.end.min(start + CUT.group_rows)).collect();
+        let rest = cuts.last().map_or(rows.end, |last| last.end)..rows.end;
+        let tasks = cuts.into_iter().map(|rows| {
+            let task: Task<'_, Result<Group>> = Box::pin(async move { encoded(factory, before, rows, record) });
+            task
+        });
+        for group in in_lanes(lanes, tasks.collect()).await {
+            let Group { ends: (first, last), encoded } = group?;
+            if self.last.is_some_and(|before| before >= first) {
+                return Err(Error::OutOfOrder { kind: FileKind::Bulk, row: self.rows });
+            }
+            self.last = Some(last);
+            self.rows += encoded.rows();
+            self.groups.append(encoded)?;
         }
-        self.last = Some(key_hash);
-        self.rows += 1;
-        self.columns.push((key_hash, attr_hash), key, identifiers, updated_at).map_err(encode)?;
-        if self.columns.rows >= BATCH_ROWS { self.flush() } else { Ok(()) }
+        Ok(rest)
     }
 
     /// The bytes that are final and were not taken before, once there are at least so many.
     pub fn take(&mut self, at_least: usize) -> Option<Bytes> {
-        self.table.take(at_least)
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let batch = self.columns.finish().map_err(encode)?;
-        self.table.write(&batch)
+        self.groups.take(at_least)
     }
 
     /// The rest of the file.
-    pub fn finish(mut self) -> Result<Bytes> {
-        self.flush()?;
-        Ok(self.table.finish()?.0)
+    pub fn finish(self) -> Result<Bytes> {
+        Ok(self.groups.finish()?.0)
     }
+}
+
+fn encoded<'r, I>(
+    factory: &ArrowRowGroupWriterFactory,
+    before: u64,
+    rows: Range<usize>,
+    record: &impl Fn(usize) -> Option<BulkRecord<'r, I>>,
+) -> Result<Group>
+where
+    I: Iterator<Item = (&'r str, &'r str)>,
+{
+    let mut columns = Columns::new();
+    let mut ends: Option<(KeyHash, KeyHash)> = None;
+    let out_of_order = |row: usize| Error::OutOfOrder { kind: FileKind::Bulk, row: before + row as u64 };
+    let first = rows.start;
+    for row in rows {
+        let record = record(row).ok_or_else(|| out_of_order(row))?;
+        let key_hash = record.key_hash;
+        if ends.is_some_and(|(_, last)| last >= key_hash) {
+            return Err(out_of_order(row));
+        }
+        ends = Some((ends.map_or(key_hash, |(first, _)| first), key_hash));
+        columns.push(record).map_err(encode)?;
+    }
+    let ends = ends.ok_or_else(|| out_of_order(first))?;
+    let encoded = columns.finish().and_then(|batch| encode_group(factory, &batch)).map_err(encode)?;
+    Ok(Group { ends, encoded })
 }
 
 const fn encode(source: ParquetError) -> Error {

@@ -43,7 +43,7 @@ mod stream;
 mod table;
 mod writer;
 
-pub use bulk::{BulkFile, BulkRow, BulkWriter, Updates};
+pub use bulk::{BulkFile, BulkRecord, BulkRow, BulkWriter, Updates};
 pub use changeset::{ChangesetParts, encode_changeset, find_rows, read_changeset, read_outline, read_rows};
 pub use delta::{Delta, encode_delta, read_delta};
 pub use error::{Error, Malformation, Result};

@@ -122,6 +122,12 @@ pub(crate) struct EncodedGroup {
     columns: Vec<ArrowColumnChunk>,
 }
 
+impl EncodedGroup {
+    pub(crate) const fn rows(&self) -> u64 {
+        self.rows
+    }
+}
+
 /// Encodes a row group, of any file that the factory is of.
 pub(crate) fn encode_group(
     factory: &ArrowRowGroupWriterFactory,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use driftless_changeset::{Changeset, PlannedRow, Transfer, differs};
 use driftless_history::{
-    Against, BulkFile, BulkRow, BulkWriter, Delta, FileMeta, Fold, HistoryFile, Residue, encode_changeset,
+    Against, BulkFile, BulkRecord, BulkRow, BulkWriter, Delta, FileMeta, Fold, HistoryFile, Residue, encode_changeset,
     encode_delta, encode_history, encode_holds, encode_members, encode_residue, find_rows, fold, read_changeset,
     read_delta, read_holds, read_members, read_outline, read_residue, read_rows,
 };
@@ -76,9 +76,20 @@ fn bulk() -> impl Strategy<Value = BTreeMap<KeyHash, BulkRow>> {
 fn encoded_bulk(rows: &BTreeMap<KeyHash, BulkRow>, at_least: usize) -> Bytes {
     let mut writer = BulkWriter::new(&meta()).unwrap();
     let mut file = Vec::new();
-    for (key, row) in rows {
-        writer.push(*key, &row.state, row.updated_at).unwrap();
-        file.extend(writer.take(at_least).unwrap_or_default());
+    let rows: Vec<_> = rows.iter().collect();
+    // In two parts, as a list is that does not fit into memory at once.
+    for part in rows.chunks(rows.len().div_ceil(2).max(1)) {
+        let record = |row: usize| {
+            let (key_hash, BulkRow { state, updated_at }) = part.get(row)?;
+            let identifiers = state.identifiers.iter().map(|i| (i.field.as_str(), i.value.as_str()));
+            let (key, attr_hash, updated_at) = (state.key.as_str(), state.attr_hash, *updated_at);
+            Some(BulkRecord { key_hash: **key_hash, attr_hash, key, identifiers, updated_at })
+        };
+        let mut rest = 0..part.len();
+        while !rest.is_empty() {
+            rest = block_on(writer.extend(&InTurn::cut_in(3), rest, record)).unwrap();
+            file.extend(writer.take(at_least).unwrap_or_default());
+        }
     }
     file.extend(writer.finish().unwrap());
     file.into()

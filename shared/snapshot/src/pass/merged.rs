@@ -90,7 +90,8 @@ impl<'v> Merged<'v> {
             return Ok(Ok(Outcome::Whole(Digested { rows, report })));
         };
         report.duplicate_keys += matched - unchanged.len() as u64;
-        Ok(Ok(Outcome::Sifted(Sifted { rows, states: PackedStates::of(states), unchanged, report })))
+        let states = PackedStates::of(states, lanes).await;
+        Ok(Ok(Outcome::Sifted(Sifted { rows, states, unchanged, report })))
     }
 }
 

@@ -1,6 +1,6 @@
 //! States of many records in few allocations.
 
-use driftless_model::{AttrHash, Identifier, IdentifierSet, KeyHash, RecordKey, RecordState};
+use driftless_model::{AttrHash, Identifier, IdentifierSet, KeyHash, Lanes, RecordKey, RecordState, Task, in_lanes};
 
 /// A record's state, as [`PackedStates`] holds it.
 #[derive(Clone, Copy, Debug)]
@@ -108,18 +108,12 @@ impl Packed {
         Self { fields: Vec::new(), low: self.low, shift: self.shift, parts }
     }
 
-    pub(super) fn push(
-        &mut self,
-        key_hash: KeyHash,
-        attr_hash: AttrHash,
-        key: &RecordKey,
-        identifiers: &IdentifierSet,
-    ) {
+    pub(super) fn push(&mut self, key_hash: KeyHash, attr_hash: AttrHash, key: &str, identifiers: &IdentifierSet) {
         let number = (high(key_hash).saturating_sub(self.low) >> self.shift).min((1 << PART_BITS) - 1);
         let number = usize::try_from(number).unwrap_or_default();
         let Some(part) = self.parts.get_mut(number) else { return };
         let (start, first_piece) = (part.text.len(), part.pieces.len());
-        part.text.push_str(key.as_str());
+        part.text.push_str(key);
         part.rows.push(Row { key_hash, attr_hash, start, key_end: part.text.len(), first_piece });
         for identifier in identifiers {
             let field = self.fields.iter().position(|f| *f == identifier.field).unwrap_or_else(|| {
@@ -129,6 +123,10 @@ impl Packed {
             part.text.push_str(&identifier.value);
             part.pieces.push(Piece { end: part.text.len(), field: u16::try_from(field).unwrap_or(u16::MAX) });
         }
+    }
+
+    fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.rows.len()).sum()
     }
 
     fn state(&self, part: usize, row: usize) -> Option<PackedState<'_>> {
@@ -147,23 +145,35 @@ impl Packed {
     }
 }
 
+/// The rows of one part of all lanes, in key-hash order.
+fn in_order(lanes: &[Packed], part: u16) -> Vec<Place> {
+    let rows = |packed: &'_ Packed| packed.parts.get(usize::from(part)).map_or(0, |part| part.rows.len());
+    let mut order: Vec<Place> = Vec::with_capacity(lanes.iter().map(rows).sum());
+    for (lane, packed) in (0..).zip(lanes) {
+        let rows = packed.parts.get(usize::from(part)).map(|part| part.rows.as_slice()).unwrap_or_default();
+        order.extend((0..).zip(rows).map(|(row, of)| Place { high: high(of.key_hash), lane, part, row }));
+    }
+    let key = |at: &Place| {
+        let part = lanes.get(usize::from(at.lane))?.parts.get(usize::from(at.part))?;
+        part.rows.get(at.row as usize).map(|row| row.key_hash)
+    };
+    order.sort_unstable_by(|a, b| a.high.cmp(&b.high).then_with(|| key(a).cmp(&key(b))));
+    order
+}
+
 impl PackedStates {
-    pub(super) fn of(lanes: Vec<Packed>) -> Self {
-        let rows = |packed: &Packed| packed.parts.iter().map(|part| part.rows.len()).sum::<usize>();
-        let mut order: Vec<Place> = Vec::with_capacity(lanes.iter().map(rows).sum());
-        for part in 0..1_u16 << PART_BITS {
-            let first = order.len();
-            for (lane, packed) in (0..).zip(&lanes) {
-                let rows = packed.parts.get(usize::from(part)).map(|part| part.rows.as_slice()).unwrap_or_default();
-                order.extend((0..).zip(rows).map(|(row, of)| Place { high: high(of.key_hash), lane, part, row }));
-            }
-            let key = |at: &Place| {
-                let part = lanes.get(usize::from(at.lane))?.parts.get(usize::from(at.part))?;
-                part.rows.get(at.row as usize).map(|row| row.key_hash)
-            };
-            order[first..].sort_unstable_by(|a, b| a.high.cmp(&b.high).then_with(|| key(a).cmp(&key(b))));
-        }
-        Self { lanes, order }
+    pub(super) async fn of(packed: Vec<Packed>, lanes: &dyn Lanes) -> Self {
+        let parts: Vec<u16> = (0..1 << PART_BITS).collect();
+        let tasks = parts.chunks(parts.len().div_ceil(lanes.count().max(1))).map(|parts| {
+            let packed = &packed;
+            let task: Task<'_, Vec<Vec<Place>>> =
+                Box::pin(async move { parts.iter().map(|part| in_order(packed, *part)).collect() });
+            task
+        });
+        let parts = in_lanes(lanes, tasks.collect()).await.into_iter().flatten();
+        let mut order = Vec::with_capacity(packed.iter().map(Packed::len).sum());
+        parts.for_each(|part| order.extend(part));
+        Self { lanes: packed, order }
     }
 
     /// How many records of a list of so many may be held at a time (DL-9), beside its digests.
@@ -200,9 +210,15 @@ impl PackedStates {
         found
     }
 
+    /// The state that has this number in key-hash order, from 0 on.
+    #[must_use]
+    pub fn get(&self, number: usize) -> Option<PackedState<'_>> {
+        let at = self.order.get(number)?;
+        self.lanes.get(usize::from(at.lane))?.state(usize::from(at.part), at.row as usize)
+    }
+
     /// All of them, in key-hash order.
     pub fn iter(&self) -> impl Iterator<Item = PackedState<'_>> {
-        let state = |at: &Place| self.lanes.get(usize::from(at.lane))?.state(usize::from(at.part), at.row as usize);
-        self.order.iter().filter_map(state)
+        (0..self.len()).filter_map(|number| self.get(number))
     }
 }

@@ -134,7 +134,7 @@ impl<'k> Sift<'k> {
             entries.push(row.key, row.attr, row.row);
             let at = row.at as usize;
             if let Some((key, identifiers)) = keys.key(at).zip(fields.identifiers(at)) {
-                self.states.push(row.key, row.attr, &key, &identifiers);
+                self.states.push(row.key, row.attr, key.as_str(), &identifiers);
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use driftless_model::{KeyHash, Lanes, RecordState, Task, in_lanes};
+use driftless_model::{IdentifierSet, KeyHash, Lanes, RecordKey, RecordState, Task, in_lanes};
 
 use super::content::Contents;
 use super::entries::{Digests, Entry};
@@ -51,7 +51,8 @@ pub async fn packed_states(
 ) -> Result<PackedStates, ReadError> {
     let bounds = wanted.iter().min().zip(wanted.iter().max());
     let bounds = bounds.map_or((KeyHash(0), KeyHash(u128::MAX)), |(low, last)| (*low, *last));
-    found(source, spec, key, digests, wanted, lanes, Packed::new(bounds)).await.map(PackedStates::of)
+    let found = found(source, spec, key, digests, wanted, lanes, Packed::new(bounds)).await?;
+    Ok(PackedStates::of(found, lanes).await)
 }
 
 /// Where a lane puts what it finds.
@@ -59,7 +60,8 @@ trait Sink: Send + Sync + Sized {
     /// Another one, empty.
     fn empty(&self) -> Self;
 
-    fn put(&mut self, key_hash: KeyHash, state: RecordState);
+    /// Takes the state of the record of an entry.
+    fn put(&mut self, entry: &Entry, key: &str, identifiers: IdentifierSet);
 }
 
 impl Sink for Vec<(KeyHash, RecordState)> {
@@ -67,8 +69,9 @@ impl Sink for Vec<(KeyHash, RecordState)> {
         Self::new()
     }
 
-    fn put(&mut self, key_hash: KeyHash, state: RecordState) {
-        self.push((key_hash, state));
+    fn put(&mut self, entry: &Entry, key: &str, identifiers: IdentifierSet) {
+        let state = RecordState { key: RecordKey::new(key), attr_hash: entry.attr(), identifiers };
+        self.push((entry.key(), state));
     }
 }
 
@@ -77,8 +80,8 @@ impl Sink for Packed {
         self.empty()
     }
 
-    fn put(&mut self, key_hash: KeyHash, state: RecordState) {
-        self.push(key_hash, state.attr_hash, &state.key, &state.identifiers);
+    fn put(&mut self, entry: &Entry, key: &str, identifiers: IdentifierSet) {
+        self.push(entry.key(), entry.attr(), key, &identifiers);
     }
 }
 
@@ -92,8 +95,18 @@ async fn found<S: Sink>(
     lanes: &dyn Lanes,
     sink: S,
 ) -> Result<Vec<S>, ReadError> {
-    let mut entries: Vec<Entry> = wanted.iter().filter_map(|key| digests.entry(*key)).collect();
-    entries.sort_unstable_by_key(Entry::row);
+    let share = wanted.len().div_ceil(lanes.count().max(1)).max(1);
+    let tasks = wanted.chunks(share).map(|wanted| {
+        let task: Task<'_, Vec<Entry>> = Box::pin(async move {
+            let mut entries: Vec<Entry> = wanted.iter().filter_map(|key| digests.entry(*key)).collect();
+            entries.sort_unstable_by_key(Entry::row);
+            entries
+        });
+        task
+    });
+    let mut entries = in_lanes(lanes, tasks.collect()).await.concat();
+    // Each lane's are in order: what is left is to merge them, which a stable sort does.
+    entries.sort_by_key(Entry::row);
     entries.dedup_by_key(|entry| entry.row());
     let survey = Survey::again(source, Arc::clone(digests.layout()));
     let files = survey.layout().find(entries.iter().map(Entry::row));
@@ -180,9 +193,9 @@ fn take<'e>(
     let field_arrays = fields(view, batch)?;
     let reader = Fields::new(view, &field_arrays);
     for (row, entry) in (0..batch.num_rows()).zip(entries) {
-        let Some(record_key) = key_reader.key(row).filter(|found| key.key_hash(found) == entry.key()) else { continue };
+        let Some(text) = key_reader.text(row).filter(|text| key.text_hash(text) == entry.key()) else { continue };
         let Some(identifiers) = reader.identifiers(row) else { continue };
-        states.put(entry.key(), RecordState { key: record_key, attr_hash: entry.attr(), identifiers });
+        states.put(entry, text, identifiers);
     }
     Ok(())
 }
@@ -202,7 +215,7 @@ fn take_by_content<'e>(
         let Some(key) = contents.key(content, entry.key(), most) else { continue };
         let Some(mut identifiers) = reader.identifiers(row) else { continue };
         contents.identify(&key, &mut identifiers);
-        states.put(entry.key(), RecordState { key, attr_hash: entry.attr(), identifiers });
+        states.put(entry, key.as_str(), identifiers);
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod file;
 mod footer;
 mod header;
 mod page;
+mod page_index;
 mod row_group;
 mod scan;
 mod schema;

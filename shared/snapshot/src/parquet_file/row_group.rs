@@ -173,6 +173,13 @@ impl RowGroup {
         wanted.get(first).copied().unwrap_or(u32::MAX)
     }
 
+    /// The places in the row group of all rows of the next batch, if some are left out.
+    pub(crate) fn places(&self) -> Option<Vec<u32>> {
+        let place = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let rows = place(self.emitted)..place(self.next_emitted());
+        self.wanted.as_ref().map(|wanted| wanted.get(rows).unwrap_or_default().to_vec())
+    }
+
     /// True when the next batch can be decoded without another byte.
     pub(crate) fn is_ready(&self) -> bool {
         self.chunks.iter().all(|c| c.has(self.next_row()))

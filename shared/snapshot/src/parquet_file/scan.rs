@@ -27,7 +27,20 @@ pub(crate) struct Batch {
     pub(crate) row_group: usize,
     /// The place of the first row within the row group.
     pub(crate) first_row: u32,
+    /// The places of all of them, where they do not follow each other.
+    pub(crate) places: Option<Vec<u32>>,
     pub(crate) rows: RecordBatch,
+}
+
+impl Batch {
+    /// The place within the row group of a row of the batch.
+    #[inline]
+    pub(crate) fn place(&self, row: u32) -> u32 {
+        match &self.places {
+            None => self.first_row.saturating_add(row),
+            Some(places) => places.get(row as usize).copied().unwrap_or(u32::MAX),
+        }
+    }
 }
 
 /// A row group to be read.
@@ -120,9 +133,9 @@ impl<'f, 'a> Scan<'f, 'a> {
                     yield_now().await;
                 }
                 if let Some(group) = self.open.front_mut() {
-                    let first_row = group.first_row();
+                    let (first_row, places) = (group.first_row(), group.places());
                     let rows = group.decode(self.file)?;
-                    return Ok(Some(Batch { row_group: group.index, first_row, rows }));
+                    return Ok(Some(Batch { row_group: group.index, first_row, places, rows }));
                 }
             }
             let Some(fetched) = self.under_way.next().await else {

@@ -123,6 +123,25 @@ impl<'a> Reader<'a> {
         Ok((kind, count))
     }
 
+    /// A list of booleans, a byte each: 1 is true, and writers differ on what is false.
+    pub(crate) fn bools(&mut self) -> Result<Vec<bool>> {
+        let b = self.byte()?;
+        let count = match b >> 4 {
+            15 => self.length()?,
+            n => usize::from(n),
+        };
+        if !matches!(kind(b & 0x0f)?, Kind::True | Kind::False) {
+            return Err(ThriftError::Bad("a list that is not of booleans"));
+        }
+        Ok(self.take(count)?.iter().map(|b| *b == 1).collect())
+    }
+
+    /// Bytes.
+    pub(crate) fn binary(&mut self) -> Result<&'a [u8]> {
+        let length = self.length()?;
+        self.take(length)
+    }
+
     /// Passes over a value.
     pub(crate) fn skip(&mut self, kind: Kind) -> Result<()> {
         self.skip_at(kind, 0)

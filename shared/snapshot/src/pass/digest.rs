@@ -10,6 +10,7 @@ use super::kept::Kept;
 use super::known::{Known, Unchanged};
 use super::merged::Merged;
 use super::packed::PackedStates;
+use super::pruned::Pruned;
 use super::report::{Refused, Report};
 use super::rows::{Row, RowReader};
 use super::sift::{Against, Sift};
@@ -227,7 +228,7 @@ impl<'v> Lane<'_, '_, 'v> {
             if self.errors.nobody_reads(*place) {
                 continue;
             }
-            let needed = self.needed(&file, stretch);
+            let needed = self.needed(&file, stretch).await;
             let mut next = needed.first().map_or(0, |group| group.index);
             let mut only_hashed = columns.clone();
             self.passes.iter().for_each(|pass| pass.keep_only_hashed(&mut only_hashed));
@@ -248,7 +249,7 @@ impl<'v> Lane<'_, '_, 'v> {
                 if is_over || self.errors.precede(*place) || self.errors.nobody_reads(*place) {
                     break;
                 }
-                let first_row = self.survey.first_row(stretch.file, next).saturating_add(batch.first_row);
+                let first_row = self.survey.first_row(stretch.file, next);
                 for (number, pass) in self.passes.iter_mut().enumerate() {
                     let before = pass.found.report.selected;
                     pass.read(&batch, first_row, |e| located(e, &file, batch.row_group));
@@ -265,12 +266,25 @@ impl<'v> Lane<'_, '_, 'v> {
 impl Lane<'_, '_, '_> {
     /// The row groups that any view needs. The rows of the others count as read for that view, which knows without reading
     /// that it selects none of them: `min_rows` and the shares of the guards are of all rows of the snapshot.
-    fn needed(&mut self, file: &ParquetFile<'_>, stretch: &Stretch) -> Vec<Group> {
+    ///
+    /// So are rows in pages of which no view selects any, where they are many: their pages are not unpacked.
+    async fn needed(&mut self, file: &ParquetFile<'_>, stretch: &Stretch) -> Vec<Group> {
+        let mut pruned: Vec<Pruned> = Vec::with_capacity(self.passes.len());
         for pass in &mut self.passes {
-            pass.leave_out(file, stretch);
+            pruned.push(pass.leave_out(file, stretch, self.limits.footer_bytes).await);
         }
         let mut groups = stretch.whole();
         groups.retain(|group| self.passes.iter().any(|pass| pass.needs(group.index)));
+        let rows: Vec<u64> = file.group_rows().collect();
+        for group in &mut groups {
+            let all = rows.get(group.index).copied().unwrap_or(0);
+            let needing = self.passes.iter().zip(&pruned).filter(|(pass, _)| pass.needs(group.index));
+            group.rows = Pruned::together(needing.map(|(_, pruned)| pruned.rows(group.index)), all);
+            let Some(read) = &group.rows else { continue };
+            for pass in self.passes.iter_mut().filter(|pass| pass.needs(group.index)) {
+                pass.found.report.rows_read += all.saturating_sub(read.len() as u64);
+            }
+        }
         groups
     }
 }
@@ -356,21 +370,28 @@ impl<'v> Pass<'v> {
         }
     }
 
-    /// Looks in the statistics for row groups of which the view selects nothing.
-    fn leave_out(&mut self, file: &ParquetFile<'_>, stretch: &Stretch) {
+    /// Looks in the statistics for row groups of which the view selects nothing, and in the page index for such pages of the others.
+    async fn leave_out(&mut self, file: &ParquetFile<'_>, stretch: &Stretch, most: u64) -> Pruned {
         self.left_out.clear();
-        let Some(prunable) = self.bound.as_ref().and_then(|(_, bound, ..)| bound.prunable.as_ref()) else { return };
+        let mut pruned = Pruned::default();
+        let Some(prunable) = self.bound.as_ref().and_then(|(_, bound, ..)| bound.prunable.as_ref()) else {
+            return pruned;
+        };
         if self.failed.is_some() {
-            return;
+            return pruned;
         }
-        let Some(statistics) = Statistics::of(file, &prunable.columns()) else { return };
+        let Some(statistics) = Statistics::of(file, &prunable.columns()) else { return pruned };
         let rows: Vec<u64> = file.group_rows().collect();
         for group in &stretch.groups {
-            if !prunable.may_be_true(&|column| statistics.bounds(*group, column)) {
+            let all = rows.get(*group).copied().unwrap_or(0);
+            if prunable.may_be_true(&|column| statistics.bounds(*group, column)) {
+                pruned.look(&statistics, prunable, *group, all, most).await;
+            } else {
                 self.left_out.insert(*group);
-                self.found.report.rows_read += rows.get(*group).copied().unwrap_or(0);
+                self.found.report.rows_read += all;
             }
         }
+        pruned
     }
 
     fn needs(&self, group: usize) -> bool {
@@ -398,8 +419,8 @@ impl<'v> Pass<'v> {
         let prefers = self.view.spec.prefer.is_some();
         let (Found { entries, invalid, refused, report }, sift) = (&mut self.found, &mut self.sift);
         report.rows_read += batch.rows.num_rows() as u64;
-        let read = super::rows::project(&batch.rows, indices).and_then(|batch| {
-            self.reader.read(bound, &batch, self.view.erased, |selected, at, row| {
+        let read = super::rows::project(&batch.rows, indices).and_then(|projected| {
+            self.reader.read(bound, &projected, self.view.erased, |selected, at, row| {
                 report.selected += 1;
                 match row {
                     Row::Erased => report.erased += 1,
@@ -410,7 +431,7 @@ impl<'v> Pass<'v> {
                     Row::Invalid(key, reason) if prefers => invalid.push((key, reason)),
                     Row::Invalid(key, reason) => refused.add(reason, Some(key)),
                     Row::Valid(key, attr, ids) => {
-                        let row = first_row.saturating_add(selected.position(at));
+                        let row = first_row.saturating_add(batch.place(selected.position(at)));
                         if let Some(sift) = sift {
                             return sift.add(key, attr, row, at);
                         }

@@ -12,6 +12,7 @@ mod merged;
 mod packed;
 mod parts;
 mod prefer;
+mod pruned;
 mod records;
 mod report;
 mod rows;

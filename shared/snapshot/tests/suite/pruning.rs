@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, StringArray, UInt32Array};
 use arrow::compute::concat;
 use arrow::record_batch::RecordBatch;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use proptest::prelude::*;
 
 use crate::support::{Snapshot, ints, parquet, spec, table, with_where};
@@ -13,13 +14,15 @@ use crate::support::{Snapshot, ints, parquet, spec, table, with_where};
 /// Rows of a row group.
 const GROUP: usize = 4;
 
-fn properties(statistics: EnabledStatistics, truncated: Option<usize>) -> WriterProperties {
+/// Two rows a page.
+fn paged(statistics: EnabledStatistics, truncated: Option<usize>, group: usize) -> WriterPropertiesBuilder {
     WriterProperties::builder()
-        .set_max_row_group_row_count(Some(GROUP))
+        .set_max_row_group_row_count(Some(group))
+        .set_data_page_row_count_limit(2)
+        .set_write_batch_size(1)
         .set_statistics_enabled(statistics)
         .set_statistics_truncate_length(truncated)
-        .set_writer_version(WriterVersion::PARQUET_1_0)
-        .build()
+        .set_column_index_truncate_length(truncated)
 }
 
 /// Number, unsigned number, float, text, flag and date.
@@ -103,6 +106,7 @@ proptest! {
         condition in condition(),
         sorted in any::<bool>(),
         truncated in proptest::option::of(1_usize..4),
+        (pages, version_2) in any::<(bool, bool)>(),
     ) {
         if sorted {
             // So that row groups can be ruled out.
@@ -110,8 +114,15 @@ proptest! {
         }
         let batch = batch(&rows);
         let view = with_where(&condition, "id", &["n", "x", "s"]);
-        let with = Snapshot::of(vec![parquet(&batch, properties(EnabledStatistics::Chunk, truncated))]);
-        let without = Snapshot::of(vec![parquet(&batch, properties(EnabledStatistics::None, None))]);
+        let version = if version_2 { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 };
+        let with = match pages {
+            true => paged(EnabledStatistics::Page, truncated, 5 * GROUP).set_writer_version(version).build(),
+            false => paged(EnabledStatistics::Chunk, truncated, GROUP).set_writer_version(version).build(),
+        };
+        let with = Snapshot::of(vec![parquet(&batch, with)]);
+        let group = if pages { 5 * GROUP } else { GROUP };
+        let without = paged(EnabledStatistics::None, None, group).build();
+        let without = Snapshot::of(vec![parquet(&batch, without)]);
         match (with.try_digest(&view).expect("the file is fine"), without.try_digest(&view).expect("the file is fine")) {
             (Ok(with), Ok(without)) => {
                 prop_assert_eq!(with.rows, without.rows, "{}", condition);
@@ -150,4 +161,50 @@ fn what_could_fail_for_a_row_is_evaluated_for_every_row() {
     // True for no row, and a division by zero in the first row group all the same.
     let failing = with_where("1 / n > 0 AND n > 1000000", "id", &["text"]);
     assert!(snapshot.try_digest(&failing).expect("the file is fine").is_err());
+}
+
+#[test]
+fn pages_that_the_page_index_rules_out_are_not_unpacked_and_count_all_the_same() {
+    let n: Vec<i64> = (0..20_000).collect();
+    let text: StringArray = n.iter().map(|n| Some(format!("text {n}"))).collect();
+    let batch = table(vec![("id", ints(&n)), ("n", ints(&n)), ("text", Arc::new(text) as ArrayRef)]);
+    for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+        let properties = WriterProperties::builder()
+            .set_writer_version(version)
+            .set_data_page_row_count_limit(1_000)
+            .set_write_batch_size(500)
+            .set_dictionary_enabled(false)
+            .set_compression(parquet::basic::Compression::SNAPPY)
+            .build();
+        let file = parquet(&batch, properties);
+        let footer = ParquetMetaDataReader::new()
+            .with_page_index_policy(PageIndexPolicy::Required)
+            .parse_and_finish(&file)
+            .expect("a footer");
+        // The page of the texts 3,000 to 3,999 is spoiled, but for its header.
+        let page = &footer.offset_index().expect("asked for")[0][2].page_locations()[3];
+        assert_eq!(page.first_row_index, 3_000);
+        let end = usize::try_from(page.offset + i64::from(page.compressed_page_size)).expect("small");
+        let mut spoiled = file.to_vec();
+        spoiled[end - usize::try_from(page.compressed_page_size).expect("small") / 2..end].fill(0xff);
+        let snapshot = Snapshot::of(vec![spoiled.into()]);
+        let view = with_where("n >= 15500 OR n < 2", "id", &["text"]);
+        let found = snapshot.digest(&view);
+        assert_eq!(found.rows, Snapshot::of(vec![file]).digest(&view).rows);
+        assert_eq!((found.rows.len(), found.report.rows_read), (4_502, 20_000));
+        assert!(snapshot.try_digest(&with_where("n >= 3500 AND n < 4500", "id", &["text"])).is_err());
+        // Where the rows are is known, too.
+        let erased = std::collections::BTreeSet::new();
+        let views = [driftless_snapshot::View { spec: &view, erased: &erased }];
+        let lanes = driftless_model::InTurn::default();
+        let secret = crate::support::key();
+        futures::executor::block_on(async {
+            let digested = driftless_snapshot::digest(snapshot.source(), &views, &secret, &lanes).await.expect("fine");
+            let digested = digested.into_iter().next().expect("one view").expect("fine");
+            let wanted: Vec<_> = digested.rows.iter().map(|row| row.key_hash).collect();
+            let states =
+                driftless_snapshot::states(snapshot.source(), &view, &secret, &digested.rows, &wanted, &lanes).await;
+            assert_eq!(states.expect("fine").len(), 4_502);
+        });
+    }
 }

@@ -173,7 +173,7 @@ impl Ports {
         };
         let Some((destination, capabilities)) = self.capabilities(&sync).await? else { return Ok(Verdict::Done) };
         let Some(item) = self.log.run(&sync, &run).await? else { return Ok(Verdict::Done) };
-        let list = list_of(self.log.as_ref(), &item, number, sync.as_str()).await?;
+        let list = list_of(self.log.as_ref(), &item, number).await?;
         let Some(list) = list else { return Ok(Verdict::Done) };
         let connector = self.connector((sync.clone(), list), run.to_string(), capabilities);
         let sleep = Arc::new(Virtual(Arc::clone(&self.clock)));

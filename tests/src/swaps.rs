@@ -24,7 +24,7 @@ impl Ghosts {
     pub(crate) fn list_of(&self, run: &Run) -> Option<String> {
         match &run.new_list {
             Some(name) => self.with(&run.sync, |f| f.made.get(name).cloned()),
-            None => Some(run.list.clone().unwrap_or_else(|| run.sync.to_string())),
+            None => Some(run.list.clone()),
         }
     }
 

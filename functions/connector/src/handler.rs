@@ -8,7 +8,7 @@ use driftless_config::destination::Rate;
 use driftless_connector::{Connector, FetchedSecrets, HttpPolicy, Ports, TokenSharing, build_with};
 use driftless_delivery::{Message, Queue, Record, SqsQueue, Verdict};
 use driftless_deltalog::ledger::Run;
-use driftless_deltalog::registry::{DestinationEntry, SyncEntry};
+use driftless_deltalog::registry::DestinationEntry;
 use driftless_deltalog::{Deltalog, DynamoDeltalog};
 use driftless_model::{Clock, DestinationId, Meter, Millis, RunId, SyncId, Tokens};
 use driftless_objects::{Objects, S3Drop, S3Objects};
@@ -268,9 +268,9 @@ impl ConnectorFunction {
         number: u32,
     ) -> Result<Option<(Arc<Built>, Run)>, String> {
         let log = stores.log.as_ref();
-        let Some((entry, destination)) = self.entries(log, sync).await.map_err(|e| chain(&e))? else { return Ok(None) };
+        let Some(destination) = self.here(log, sync).await.map_err(|e| chain(&e))? else { return Ok(None) };
         let Some(run) = log.run(sync, run).await.map_err(|e| chain(&e))? else { return Ok(None) };
-        let list = list_of(log, &run, number, &entry.names.list).await.map_err(|e| chain(&e))?;
+        let list = list_of(log, &run, number).await.map_err(|e| chain(&e))?;
         let Some(list) = list else { return Ok(None) };
         Ok(Some((self.built(stores, destination, list).await?, run)))
     }
@@ -309,10 +309,11 @@ impl ConnectorFunction {
         Ok(built)
     }
 
-    async fn entries(&self, log: &dyn Deltalog, sync: &SyncId) -> Result<Option<(SyncEntry, DestinationEntry)>, Error> {
-        let Some(entry) = log.sync(sync).await? else { return Ok(None) };
-        let destinations = log.destinations().await?;
-        let destination = destinations.into_iter().find(|d| d.destination == self.destination);
-        Ok(destination.filter(|d| d.destination == entry.destination).map(|d| (entry, d)))
+    /// This destination, if the sync goes to it.
+    async fn here(&self, log: &dyn Deltalog, sync: &SyncId) -> Result<Option<DestinationEntry>, Error> {
+        let Some(entry) = log.sync(sync).await?.filter(|entry| entry.destination == self.destination) else {
+            return Ok(None);
+        };
+        Ok(log.destinations().await?.into_iter().find(|d| d.destination == entry.destination))
     }
 }

@@ -12,14 +12,14 @@ use crate::error::Error;
 /// The call of a run that makes its list: the first.
 const MAKES: u32 = 0;
 
-/// The list that a call of a run goes to, as the ledger says it: the one that the run has made, or the one that the sync goes
-/// by. Nothing: the run has not made its list yet, and the call must wait for that.
+/// The list that a call of a run goes to, as the ledger says it: the one that the run has made, or the one that the sync went
+/// by when it was planned. Nothing: the run has not made its list yet, and the call must wait for that.
 ///
 /// # Errors
 /// [`Error`]: the ledger could not be read.
-pub async fn list_of(log: &dyn Deltalog, run: &Run, number: u32, configured: &str) -> Result<Option<String>, Error> {
+pub async fn list_of(log: &dyn Deltalog, run: &Run, number: u32) -> Result<Option<String>, Error> {
     if run.new_list.is_none() || number == MAKES {
-        return Ok(Some(run.list.clone().unwrap_or_else(|| configured.to_owned())));
+        return Ok(Some(run.list.clone()));
     }
     let made = log.call(&run.sync, &run.id, MAKES).await?.and_then(|call| call.outcome);
     Ok(made.and_then(|outcome| outcome.list))

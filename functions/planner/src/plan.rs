@@ -340,7 +340,7 @@ pub(crate) fn blank(request: &Request, head: &Head, setting: &Setting, id: RunId
         deadline: now.plus(setting.config.deadline.as_millis()),
         committed_at: None,
         result: None,
-        list: head.lists.current.clone(),
+        list: head.list().to_owned(),
         new_list: None,
         usage: Usage::default(),
     }

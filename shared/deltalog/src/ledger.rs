@@ -185,9 +185,8 @@ pub struct Run {
     pub committed_at: Option<Millis>,
     /// Set with `Committed`.
     pub result: Option<RunResult>,
-    /// The list that its calls go to, where that is not the configured one: what the head named when it was planned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub list: Option<String>,
+    /// The list that its calls go to: what the head named when it was planned. The configuration may name another by now.
+    pub list: String,
     /// The name of the list that it makes and loads; its calls go there (see [`CallOutcome::list`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_list: Option<String>,

@@ -204,7 +204,7 @@ pub(super) fn run(name: &str, id: &str) -> Run {
         deadline: Millis(20),
         committed_at: None,
         result: None,
-        list: Some("list-6".into()),
+        list: "list-6".into(),
         new_list: Some("weekly-2".into()),
         usage: Usage { read_units: 5, ..Usage::default() },
     }

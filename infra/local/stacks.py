@@ -75,7 +75,10 @@ def numbers(state):
         for mapping in page["EventSourceMappings"]:
             most = int(mapping["ScalingConfig"]["MaximumConcurrency"])
             functions.update_event_source_mapping(
-                UUID=mapping["UUID"], BatchSize=int(mapping["BatchSize"]), ScalingConfig={"MaximumConcurrency": most}
+                UUID=mapping["UUID"],
+                BatchSize=int(mapping["BatchSize"]),
+                MaximumBatchingWindowInSeconds=int(mapping.get("MaximumBatchingWindowInSeconds") or 0),
+                ScalingConfig={"MaximumConcurrency": most},
             )
 
 

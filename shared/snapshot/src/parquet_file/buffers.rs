@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Bytes that are kept while no page uses them: some writers put a column of a million rows into one page, and the pages of one row
+/// Bytes that a pass keeps while no page uses them: some writers put a column of a million rows into one page, and the pages of one row
 /// group are free when those of the next are needed.
 const IDLE: usize = 96 << 20;
 /// Smaller buffers are left to the allocator, which keeps them by itself.

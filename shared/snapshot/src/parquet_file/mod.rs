@@ -20,6 +20,7 @@ mod schema;
 mod statistics;
 mod thrift;
 
+pub(crate) use buffers::Buffers;
 pub(crate) use file::ParquetFile;
 pub(crate) use scan::{Batch, Group, Scan};
 pub(crate) use statistics::Statistics;

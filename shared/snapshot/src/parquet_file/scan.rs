@@ -86,7 +86,13 @@ struct Fetched {
 
 impl<'f, 'a> Scan<'f, 'a> {
     /// Reads the columns called `names`, which must be columns of the file, in that order.
-    pub(crate) fn new(file: &'f ParquetFile<'a>, groups: Vec<Group>, names: &[String], limits: &'f Limits) -> Self {
+    pub(crate) fn new(
+        file: &'f ParquetFile<'a>,
+        groups: Vec<Group>,
+        names: &[String],
+        limits: &'f Limits,
+        buffers: Buffers,
+    ) -> Self {
         let roots: Vec<_> = names.iter().filter_map(|n| file.root(n)).collect();
         let fields: Vec<_> = roots.iter().map(|r| Arc::clone(&r.field)).collect();
         let leaves: usize = roots.iter().map(|r| r.leaves.len()).sum();
@@ -96,7 +102,7 @@ impl<'f, 'a> Scan<'f, 'a> {
             columns: Columns { schema: SchemaRef::new(Schema::new(fields)), only_hashed: BTreeSet::new() },
             limits,
             window,
-            buffers: Buffers::default(),
+            buffers,
             open: VecDeque::new(),
             next: groups.into_iter(),
             under_way: FuturesUnordered::new(),

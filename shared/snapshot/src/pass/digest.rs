@@ -5,7 +5,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use driftless_model::{InvalidReason, KeyHash, Lanes, Task, in_lanes};
 
 use super::entries::{Digests, Entries};
-use super::files::{First, Place, Source, Stretch, Survey, located, scan, unreadable};
+use super::files::{First, Place, Source, Stretch, Survey, located, unreadable};
 use super::kept::Kept;
 use super::known::{Known, Unchanged};
 use super::merged::Merged;
@@ -232,7 +232,7 @@ impl<'v> Lane<'_, '_, 'v> {
             let mut next = needed.first().map_or(0, |group| group.index);
             let mut only_hashed = columns.clone();
             self.passes.iter().for_each(|pass| pass.keep_only_hashed(&mut only_hashed));
-            let mut scan = scan(&file, needed, &columns, self.limits).only_hashing(only_hashed);
+            let mut scan = self.survey.scan(&file, needed, &columns, self.limits).only_hashing(only_hashed);
             for pass in &mut self.passes {
                 pass.project(scan.schema());
             }

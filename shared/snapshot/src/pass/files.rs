@@ -7,7 +7,7 @@ use driftless_model::ObjectVersion;
 use driftless_objects::Objects;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::parquet_file::{Group, ParquetFile, Scan};
+use crate::parquet_file::{Buffers, Group, ParquetFile, Scan};
 use crate::sql::Evaluated;
 use crate::{Cause, Limits, SnapshotError, ViewError};
 
@@ -42,6 +42,8 @@ pub(super) struct Survey<'a> {
     opened: Vec<Option<Arc<ParquetFile<'a>>>>,
     layout: Arc<Layout>,
     fetched: AtomicU64,
+    /// For the pages of all lanes and files.
+    buffers: Buffers,
 }
 
 /// How many rows each row group of each file has: what the position of a row means.
@@ -157,6 +159,7 @@ impl<'a> Survey<'a> {
             opened: Vec::with_capacity(parts.len()),
             layout: Arc::default(),
             fetched: AtomicU64::new(0),
+            buffers: Buffers::default(),
         };
         let mut layout = Layout::default();
         let limit = limits.rows.min(u32::MAX.into());
@@ -181,7 +184,8 @@ impl<'a> Survey<'a> {
 
     /// A survey made before, of the same source; footers are read as files are opened.
     pub(super) fn again(source: Source<'a>, layout: Arc<Layout>) -> Self {
-        Self { source, opened: Vec::new(), layout, fetched: AtomicU64::new(0) }
+        let (fetched, buffers) = (AtomicU64::new(0), Buffers::default());
+        Self { source, opened: Vec::new(), layout, fetched, buffers }
     }
 
     /// How the rows lie.
@@ -214,6 +218,18 @@ impl<'a> Survey<'a> {
         let opened = ParquetFile::open(objects, object, limits, &mut fetched).await?;
         self.count(fetched);
         Ok(Arc::new(opened))
+    }
+
+    /// Reads some columns of some row groups of a file, which must have them.
+    pub(super) fn scan<'f>(
+        &self,
+        file: &'f ParquetFile<'a>,
+        groups: Vec<Group>,
+        columns: &BTreeSet<String>,
+        limits: &'f Limits,
+    ) -> Scan<'f, 'a> {
+        let names: Vec<String> = columns.iter().cloned().collect();
+        Scan::new(file, groups, &names, limits, self.buffers.clone())
     }
 
     /// The position in the snapshot of the first row of a row group.
@@ -252,17 +268,6 @@ impl<'a> Survey<'a> {
         let limits = self.source.limits;
         Limits { read_ahead_bytes: limits.read_ahead_bytes / lanes.max(1) as u64, ..limits.clone() }
     }
-}
-
-/// Reads some columns of some row groups of a file, which must have them.
-pub(super) fn scan<'f, 'a>(
-    file: &'f ParquetFile<'a>,
-    groups: Vec<Group>,
-    columns: &BTreeSet<String>,
-    limits: &'f Limits,
-) -> Scan<'f, 'a> {
-    let names: Vec<String> = columns.iter().cloned().collect();
-    Scan::new(file, groups, &names, limits)
 }
 
 /// Says of a missing column that it is there and cannot be read, if that is so.

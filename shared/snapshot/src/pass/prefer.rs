@@ -4,7 +4,7 @@ use driftless_model::{KeyHash, Lanes, Task, in_lanes};
 
 use super::digest::View;
 use super::entries::Winner;
-use super::files::{Place, Stretch, Survey, located, scan, unreadable};
+use super::files::{Place, Stretch, Survey, located, unreadable};
 use super::rows::{Row, RowReader, ranks};
 use crate::value::Rank;
 use crate::view::plan;
@@ -111,7 +111,7 @@ impl Lane<'_, '_> {
                 Ok(planned) => planned,
                 Err(e) => return Ok(Err((Place::file(stretch.file), unreadable(&file, e)))),
             };
-            let mut scan = scan(&file, stretch.whole(), &columns, self.limits);
+            let mut scan = self.survey.scan(&file, stretch.whole(), &columns, self.limits);
             while let Some(batch) = scan.next().await? {
                 let mut rows = Vec::new();
                 let contest = &self.contest;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::content::Contents;
 use super::fields::{Fields, Keys, fields, keys};
-use super::files::{Source, Survey, located, scan, unreadable};
+use super::files::{Source, Survey, located, unreadable};
 use super::rows::{filtered, select};
 use crate::keyed::RecordHasher;
 use crate::sql::Evaluated;
@@ -76,7 +76,7 @@ pub async fn each_record(
         let schema = file.schema();
         let planned = plan(spec, &schema).and_then(|p| Ok((p.bind(&schema)?, p.columns)));
         let (view, columns) = planned.map_err(|e| unreadable(&file, e))?;
-        let mut scan = scan(&file, stretch.whole(), &columns, source.limits);
+        let mut scan = survey.scan(&file, stretch.whole(), &columns, source.limits);
         while found.keys.len() < wanted.len()
             && let Some(batch) = scan.next().await?
         {

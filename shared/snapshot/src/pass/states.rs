@@ -5,7 +5,7 @@ use driftless_model::{IdentifierSet, KeyHash, Lanes, RecordKey, RecordState, Tas
 use super::content::Contents;
 use super::entries::{Digests, Entry};
 use super::fields::{Fields, Keys, fields, keys};
-use super::files::{Source, Survey, located, scan, unreadable};
+use super::files::{Source, Survey, located, unreadable};
 use super::packed::{Packed, PackedStates};
 use crate::parquet_file::Group;
 use crate::sql::Evaluated;
@@ -163,7 +163,7 @@ impl Lane<'_, '_> {
             let planned = plan(self.spec, &schema).map(Planned::only_identity);
             let planned = planned.and_then(|p| Ok((p.bind(&schema)?, p.columns)));
             let (view, columns) = planned.map_err(|e| unreadable(&file, e))?;
-            let mut scan = scan(&file, groups.clone(), &columns, self.limits);
+            let mut scan = self.survey.scan(&file, groups.clone(), &columns, self.limits);
             while let Some(batch) = scan.next().await? {
                 let first = self.survey.first_row(*file_number, batch.row_group).saturating_add(batch.first_row);
                 // The rows of a batch are wanted rows that follow each other.

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::files::{Source, Survey, scan};
+use super::files::{Source, Survey};
 use crate::value::Column;
 use crate::{Cause, SnapshotError};
 
@@ -25,7 +25,7 @@ pub async fn verify(source: Source<'_>) -> Result<u64, SnapshotError> {
             return Err(refused(None, column, Cause::Unsupported(why.to_owned())));
         }
         let columns: BTreeSet<String> = file.schema().fields().iter().map(|f| f.name().clone()).collect();
-        let mut scan = scan(&file, stretch.whole(), &columns, source.limits);
+        let mut scan = survey.scan(&file, stretch.whole(), &columns, source.limits);
         let mut encoded = Vec::new();
         while let Some(batch) = scan.next().await? {
             let (row_group, batch) = (batch.row_group, batch.rows);

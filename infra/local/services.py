@@ -18,6 +18,9 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 SERVICES = "s3,sqs,sns,dynamodb,lambda,iam,sts,secretsmanager,logs,monitoring,events,scheduler,cloudformation,ssm,cloudwatch"
 REST_TOKEN = "lab-secret"
+# What the stubs of the vendors take (tests/stubs).
+STUB_SECRET = "s3cr3t"
+STUB_SIGNING_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def free_port():
@@ -112,13 +115,17 @@ class State:
         self.spawn("proxy", command, dict(os.environ), f"{endpoint}/_counts", 20)
 
     def start_remote(self, system, options):
-        """Starts a remote system that holds lists; returns its address and token."""
+        """Starts a remote system that holds lists, or `stubs` of many; returns its address and token."""
         if self.alive(system):
             return self.known[system]
         port = free_port()
         if system == "scim":
             command = [toolbox.tool("scim2-server"), "--hostname", "127.0.0.1", "--port", str(port), "--bearer-token", REST_TOKEN]
             url, path = f"http://127.0.0.1:{port}/v2", "/ServiceProviderConfig"
+        elif system == "stubs":
+            target = os.environ.get("CARGO_TARGET_DIR") or str(toolbox.cache() / "target")
+            command = [f"{target}/debug/driftless-stubs", "--port", str(port)]
+            url, path = f"http://127.0.0.1:{port}", "/control"
         else:
             log = str(self.folder / "requests.jsonl")
             command = [sys.executable, str(HERE / "rest_server.py"), "--port", str(port), "--token", REST_TOKEN, "--log", log, *options]
@@ -166,7 +173,8 @@ class State:
         import boto3
         from botocore.config import Config
 
-        return boto3.client(
+        # The session that boto3 shares is not made for several threads.
+        return boto3.session.Session().client(
             service,
             endpoint_url=self.known["cloud"],
             region_name=REGION,

@@ -44,28 +44,40 @@ def parameters(defaults, wishes):
     return [f'{name}="{value}"' for name, value in chosen.items()]
 
 
-def sam_deploy(state, template, stack, chosen):
-    log = state.folder / f"deploy-{stack}.log"
+def sam(state, log, command, wanted):
+    """Runs the SAM CLI; `wanted` says what it is for."""
+    log = state.folder / log
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         **state.credentials(),
         "AWS_ENDPOINT_URL": state.known["cloud"],
         "SAM_CLI_TELEMETRY": "0",
     }
-    command = [toolbox.tool("sam"), "deploy", "--template-file", str(ROOT / template), "--stack-name", stack, "--region", REGION]
-    command += ["--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
-    command += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
-    command += ["--parameter-overrides", *chosen]
     with open(log, "wb") as output:
         try:
             code = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=ROOT, timeout=300, check=False
+                [toolbox.tool("sam"), *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=ROOT, timeout=300, check=False
             ).returncode
         except subprocess.TimeoutExpired as error:
-            raise Trouble(f"the deployment of {template} did not finish in 5 minutes; its log is {log}") from error
+            raise Trouble(f"{wanted} did not finish in 5 minutes; its log is {log}") from error
     if code != 0:
         end = " | ".join(log.read_text(errors="replace").strip().splitlines()[-4:])
-        raise Trouble(f"the deployment of {template} failed; the end of {log}: {end}")
+        raise Trouble(f"{wanted} failed; the end of {log}: {end}")
+
+
+def sam_deploy(state, template, stack, chosen):
+    command = ["deploy", "--template-file", str(ROOT / template), "--stack-name", stack, "--region", REGION]
+    command += ["--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
+    command += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+    sam(state, f"deploy-{stack}.log", [*command, "--parameter-overrides", *chosen], f"the deployment of {template}")
+
+
+def packaged(state, template):
+    """The template with its code uploaded: what is deployed many times is zipped once."""
+    output = state.folder / f"packaged-{template.replace('/', '-')}"
+    command = ["package", "--template-file", str(ROOT / template), "--region", REGION, "--resolve-s3", "--no-progressbar"]
+    sam(state, "package.log", [*command, "--output-template-file", str(output)], f"the packaging of {template}")
+    return output
 
 
 def numbers(state):
@@ -95,13 +107,19 @@ def core(state, stage, wishes):
 
 
 def connectors(state, stage, destinations, wishes):
-    def one(destination):
-        say(f"deploying infra/connector.yaml for the destination {destination}")
-        chosen = parameters({**CONNECTOR, "Stage": stage, "DestinationId": destination}, wishes)
-        # A stack's name has no underscore; a destination's may have.
-        sam_deploy(state, "infra/connector.yaml", f"driftless-{stage}-to-{destination}".replace("_", "-"), chosen)
+    """A stack for each destination. `wishes` are the parameters of all of them, or a function that gives those of one."""
+    template = "infra/connector.yaml"
+    source = packaged(state, template) if len(destinations) > 1 else template
 
-    with ThreadPoolExecutor(2) as pool:
+    def one(destination):
+        say(f"deploying {template} for the destination {destination}")
+        wished = wishes(destination) if callable(wishes) else wishes
+        chosen = parameters({**CONNECTOR, "Stage": stage, "DestinationId": destination}, wished)
+        # A stack's name has no underscore; a destination's may have.
+        sam_deploy(state, source, f"driftless-{stage}-to-{destination}".replace("_", "-"), chosen)
+
+    # Most of a deployment is waiting.
+    with ThreadPoolExecutor(5) as pool:
         list(pool.map(one, destinations))
     numbers(state)
 

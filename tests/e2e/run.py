@@ -17,9 +17,10 @@ def main(names):
     w.toolbox.inside()
     import crashes
     import debian
+    import kinds
     import scenarios
 
-    every = [*scenarios.SCENARIOS, *debian.SCENARIOS, *crashes.SCENARIOS]
+    every = [*scenarios.SCENARIOS, *debian.SCENARIOS, *kinds.SCENARIOS, *crashes.SCENARIOS]
     chosen = [s for s in every if not names or s.__name__ in names]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     world = w.World(w.ROOT / ".local" / "e2e")

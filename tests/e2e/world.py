@@ -6,6 +6,7 @@ Nothing here waits for a fixed time: every wait polls for what it waits for, and
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -73,6 +74,7 @@ class World:
         stacks.connectors(self.state, STAGE, [DESTINATION], [f"SecretArns={secret['ARN']}", "ParkSeconds=2"])
         stacks.connectors(self.state, STAGE, [DROP], [f"FileBucketName={self.state.known['bucket']}", f"FilePrefix={DROPPED}"])
         self.s3, self.sqs = self.state.client("s3"), self.state.client("sqs")
+        shutil.rmtree(self.project, ignore_errors=True)
         (self.project / "syncs").mkdir(parents=True, exist_ok=True)
         (self.project / "destinations").mkdir(parents=True, exist_ok=True)
         self.destination()
@@ -105,8 +107,8 @@ class World:
     def read(self, *arguments, codes=(0, 3)):
         return json.loads(self.driftless(*arguments, "--json", codes=codes))
 
-    def sync(self, name, **settings):
-        """Writes a sync of its own dataset `acme/<name>` (or the one given) to the list <name>, and applies the project."""
+    def write_sync(self, name, **settings):
+        """Writes a sync of its own dataset `acme/<name>` (or the one given) to the list <name>."""
         given = {
             "version": 1,
             "dataset": f"acme/{name}",
@@ -120,11 +122,14 @@ class World:
         }
         self.syncs[name] = given
         (self.project / "syncs" / f"{name}.yaml").write_text(json.dumps(given, indent=1))
-        if given["destination"] != DESTINATION:
-            self.driftless("apply", "--yes")
-            return
-        field = next(field for field, m in given["mapping"].items() if isinstance(m, dict) and m.get("identifier"))
-        self.control("PUT", f"/list/{given['list']}", {"identifier": field})
+        return given
+
+    def sync(self, name, **settings):
+        """The same, and applies the project."""
+        given = self.write_sync(name, **settings)
+        if given["destination"] == DESTINATION:
+            field = next(field for field, m in given["mapping"].items() if isinstance(m, dict) and m.get("identifier"))
+            self.control("PUT", f"/list/{given['list']}", {"identifier": field})
         self.driftless("apply", "--yes")
 
     def status(self, name):
@@ -185,6 +190,11 @@ class World:
             ExpressionAttributeValues={":log": {"S": f"LOG#{name}#"}}, Select="COUNT",
         )
         return sum(page["Count"] for page in pages)
+
+    def logged(self, function, part):
+        """Lines of a function's log that contain a text."""
+        pages = self.state.client("logs").get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/driftless-{STAGE}-{function}")
+        return [event["message"] for page in pages for event in page["events"] if part in event["message"]]
 
     def sweep(self):
         """What the janitor's schedule sends."""

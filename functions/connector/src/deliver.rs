@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use driftless_connector::{Connector, Driven, Jobs, KeepJobs, Kept, ListState, NotKept, Pacer, Stop, Work, drive};
+use driftless_connector::{
+    Connector, Driven, Failure, Jobs, KeepJobs, Kept, ListState, NotKept, Pacer, Stop, Work, drive,
+};
 use driftless_delivery::{Message, Outgoing, Queue};
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::Swap;
@@ -287,27 +289,26 @@ impl Delivery {
                 if wait <= self.timing.patience {
                     Ok(Delivered::Later(wait))
                 } else {
-                    self.park(run, reason, until).await
+                    self.park(run, reason, Some(until)).await
                 }
             }
             // Several tries in a row brought no answer: it is as good as down, and receives are not for finding that out.
             Stop::Down { reason } | Stop::NoAnswer { reason } => {
                 let doubled = self.timing.park.saturating_mul(1 << run.parkings.min(16));
                 let wait = doubled.min(self.timing.longest_park);
-                self.park(run, reason, now.plus(millis(wait))).await
+                self.park(run, reason, Some(now.plus(millis(wait)))).await
             }
             Stop::Fatal { reason } => {
                 let until = now.plus(millis(self.timing.refused_park));
-                self.park(run, reason, until).await
+                self.park(run, reason, Some(until)).await
             }
         }
     }
 
     /// Parks the run: its messages are acknowledged, the ledger is the work, and no receive is burnt while the destination is
     /// away. Lost: somebody parked or closed it before.
-    async fn park(&self, run: &Run, reason: String, until: Millis) -> Result<Delivered, Error> {
-        let parked =
-            Run { state: RunState::Parked { reason, until: Some(until) }, parkings: run.parkings + 1, ..run.clone() };
+    async fn park(&self, run: &Run, reason: String, until: Option<Millis>) -> Result<Delivered, Error> {
+        let parked = Run { state: RunState::Parked { reason, until }, parkings: run.parkings + 1, ..run.clone() };
         let _: Swap = self.log.update_run(&parked, &["open"]).await?;
         Ok(Delivered::Parked)
     }
@@ -323,11 +324,6 @@ impl Delivery {
         mut call: Call,
         token: &Token,
     ) -> Result<Delivered, Error> {
-        let parked = |reason: String, until: Option<Millis>| Run {
-            state: RunState::Parked { reason, until },
-            parkings: run.parkings + 1,
-            ..run.clone()
-        };
         let looked = match call.operation {
             Operation::Inspect => connector.inspect().await,
             _ => Ok(ListState::Unreadable),
@@ -337,7 +333,7 @@ impl Delivery {
             Ok(ListState::NotEmpty) => Ok(false),
             Err(failure) => Err(failure),
         };
-        let refused = match ready {
+        let stop = match ready {
             Ok(true) => {
                 let usage = self.used(&call, run);
                 let outcome = CallOutcome { requests: 1, at: self.clock.now(), usage, ..CallOutcome::default() };
@@ -346,23 +342,30 @@ impl Delivery {
                 self.ask_for_sweep(run).await?;
                 return Ok(Delivered::Settled { delivered: 0, other: 0, requests: 1 });
             }
-            Ok(false) => {
-                let reason = "the list has members that driftless did not put there; empty it, or set \
-                              `first_sync: ignore` and run `driftless apply`, then `driftless resume`";
-                parked(reason.to_owned(), None)
-            }
-            Err(failure) => {
-                let until = self.clock.now().plus(millis(self.timing.park));
-                parked(failure.to_string(), Some(until))
-            }
+            Ok(false) => None,
+            Err(failure) => Some(self.stop_of(failure)),
         };
-        if let RunState::Parked { reason, .. } = &refused.state {
-            call.last_error = Some(reason.clone());
-        }
+        let filled = "the list has members that driftless did not put there; empty it, or set \
+                      `first_sync: ignore` and run `driftless apply`, then `driftless resume`";
+        let why = stop.as_ref().map_or(Some(filled), reason);
+        call.last_error = why.map(str::to_owned);
         let maybe = call.maybe;
         let _: Swap = self.log.release(&run.sync, &call, token, maybe).await?;
-        let _: Swap = self.log.update_run(&refused, &["open"]).await?;
-        Ok(Delivered::Parked)
+        match stop {
+            Some(stop) => self.stop(run, &call, stop).await,
+            None => self.park(run, filled.to_owned(), None).await,
+        }
+    }
+
+    /// What a request that failed before any record was sent means for its call.
+    pub(crate) fn stop_of(&self, failure: Failure) -> Stop {
+        match failure {
+            Failure::Throttled { after, reason } => {
+                Stop::Throttled { until: self.clock.now().plus(millis(after.unwrap_or(self.timing.park))), reason }
+            }
+            Failure::Unavailable { reason } => Stop::Down { reason },
+            other => Stop::Fatal { reason: other.to_string() },
+        }
     }
 
     /// A new message comes for the call: one that waits longer than it may be received does not burn its receives.

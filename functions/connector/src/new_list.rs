@@ -1,6 +1,6 @@
 //! Lists that runs make, and lists that are to go (docs/adr/0022-new-lists.md).
 
-use driftless_connector::{Connector, Failure, Stop};
+use driftless_connector::{Connector, Failure};
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::head::{Head, Named, OldList, Swap};
 use driftless_deltalog::ledger::{Call, CallOutcome, Run};
@@ -60,16 +60,7 @@ impl Delivery {
         if self.log.release(&run.sync, &call, token, maybe).await? == Swap::Lost {
             return Ok(Delivered::Dropped);
         }
-        let stop = match failure {
-            Failure::Throttled { after, reason } => {
-                let wait = after.unwrap_or(self.timing.park);
-                let until = self.clock.now().plus(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
-                Stop::Throttled { until, reason }
-            }
-            Failure::Unavailable { reason } => Stop::Down { reason },
-            other => Stop::Fatal { reason: other.to_string() },
-        };
-        self.stop(run, &call, stop).await
+        self.stop(run, &call, self.stop_of(failure)).await
     }
 }
 

@@ -341,50 +341,32 @@ mod suites {
     use super::*;
     use crate::support::{
         Got,
-        faults::{Dialect, Faults},
+        hubspot::Service,
         row_of,
         simulation::{seeds, simulate},
     };
 
     #[derive(Clone, Default)]
-    struct Side {
-        account: Shared,
-        faults: Faults,
-    }
+    struct Side(Service);
 
     #[async_trait]
     impl Remote for Side {
         async fn members(&self) -> BTreeSet<String> {
-            self.account.lock().unwrap().members("news")
+            self.0.account.lock().unwrap().members("news")
         }
         async fn first_names(&self) -> Option<BTreeMap<String, String>> {
-            let account = self.account.lock().unwrap();
-            let members = account.members("news");
-            let named = account.contacts.values().filter_map(|contact| {
-                let email = contact.get("email").filter(|email| members.contains(*email))?;
-                Some((email.clone(), contact.get("firstname").cloned().unwrap_or_default()))
-            });
-            Some(named.collect())
+            Some(self.0.account.lock().unwrap().first_names("news"))
         }
         async fn inject(&self, fault: Option<Fault>) {
-            self.faults.inject(fault);
+            self.0.faults.inject(fault);
         }
     }
 
     impl Side {
         async fn start(&self) -> (Server, Box<dyn Connector>) {
-            self.account.lock().unwrap().add_list("news", "MANUAL");
-            let side = self.clone();
-            let server = Server::start(move |got: &Got, _| {
-                let answer = |bad: &dyn Fn(&str) -> bool| {
-                    side.account.lock().unwrap().answer_but(got, &|value| bad(&value.to_lowercase()))
-                };
-                if got.method == "GET" || got.path().ends_with("/read") {
-                    return side.faults.on_read(&Dialect::default(), got).unwrap_or_else(|| answer(&|_| false));
-                }
-                side.faults.on_change(&Dialect::default(), got, |bad| answer(&|value| bad.has(value)))
-            })
-            .await;
+            self.0.account.lock().unwrap().add_list("news", "MANUAL");
+            let service = self.0.clone();
+            let server = Server::start(move |got: &Got, _| service.answer(got)).await;
             let yaml = format!(
                 "version: 1
 kind: hubspot
@@ -421,7 +403,7 @@ records: 8
         for seed in seeds() {
             let (side, time) = (Side::default(), VirtualTime::default());
             let (_server, connector) = side.start().await;
-            simulate(side.subject(&*connector, &time), &side.faults, seed).await;
+            simulate(side.subject(&*connector, &time), &side.0.faults, seed).await;
         }
     }
 }

@@ -8,15 +8,13 @@ use std::process::Stdio;
 
 use driftless_connector::{Stop, capabilities_of};
 use driftless_model::{Identifier, Operation, Outcome};
+use driftless_stubs::recipes::{mailchimp, tiktok};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use support::{
     Does, Got, Server, connector, deliver, destination, letters,
     list::List,
-    recipes::{
-        LIST, braze_kind, iterable_kind, linkedin_kind, mailchimp_kind, mailchimp_stub, recipe, tiktok_kind,
-        tiktok_stub, tiktok_yaml,
-    },
+    recipes::{LIST, braze_kind, iterable_kind, linkedin_kind, mailchimp_kind, recipe, tiktok_kind, tiktok_yaml},
     rows,
 };
 use tokio::process::Command;
@@ -87,7 +85,7 @@ async fn the_mailchimp_stub_serves_the_vendors_own_library() {
         return;
     };
     let list = List::default();
-    let server = mailchimp_stub(list.clone()).await;
+    let server = list.behind(mailchimp::answer).await;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/mailchimp.py");
     let done = Command::new(python)
         .args([script, &format!("{}/3.0", server.url), LIST])
@@ -167,7 +165,7 @@ async fn addresses_that_the_mapping_did_not_hash_are_not_sent() {
 #[tokio::test]
 async fn tiktok_gets_both_kinds_of_identifiers_and_a_gap_where_one_is_missing() {
     let list = List::default();
-    let server = tiktok_stub(list.clone()).await;
+    let server = list.behind(tiktok::answer).await;
     let connector = connector(&tiktok_yaml(&server), LIST);
     let mut rows = digests(3);
     rows[1].1.identifiers.retain(|identifier| identifier.field == "email");

@@ -17,7 +17,7 @@ use driftless_model::{Clock, Millis, Operation};
 use serde_json::{Value, json};
 use support::{Does, Got, Server, Virtual, deliver, destination, letters, local, removals, rows};
 
-const CURRENT: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const CURRENT: &str = driftless_stubs::receiver::SIGNING;
 const NEXT: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 /// A clock that is a second later each time.
@@ -229,50 +229,18 @@ mod suites {
 
     use driftless_connector::conformance::{Login, Manners};
     use driftless_model::IdentifierSet;
+    use driftless_stubs::receiver::Receiver;
 
     use super::*;
-    use crate::support::{
-        faults::Dialect,
-        list::{Kind, List, Running},
-    };
+    use crate::support::list::{Kind, List, Running};
 
     fn all_values(identifiers: &IdentifierSet) -> BTreeSet<String> {
         identifiers.iter().map(|identifier| identifier.value.clone()).collect()
     }
 
     async fn receiver(list: List) -> Running {
-        let dialect = Dialect { list_gone: |_| Some(Does::status(410)), ..Dialect::default() };
-        let server = Server::start(move |got: &Got, _| {
-            let event = got.json();
-            if event["type"] == "list.checked" {
-                return list.faults.on_read(&dialect, got).unwrap_or_else(|| Does::status(204));
-            }
-            list.faults.on_change(&dialect, got, |bad| {
-                let records = event["data"]["records"].as_array().cloned().unwrap_or_default();
-                let emails = |record: &Value| -> Vec<String> {
-                    let emails = record["identifiers"]["email"].as_array();
-                    emails.into_iter().flatten().map(|e| e.as_str().unwrap().to_owned()).collect()
-                };
-                let removes = event["type"] == "list.records.removed";
-                // Whoever refuses an address takes it out all the same.
-                let refused = !removes && records.iter().flat_map(emails).any(|email| bad.has(&email));
-                if records.len() > 8 || refused {
-                    return Does::status(422);
-                }
-                for record in &records {
-                    for email in emails(record) {
-                        if removes {
-                            list.members().remove(&email);
-                        } else {
-                            let name = record["fields"]["first_name"].as_str().unwrap().to_owned();
-                            list.members().insert(email, name);
-                        }
-                    }
-                }
-                Does::status(202)
-            })
-        })
-        .await;
+        let receiver = Receiver::new(list, 8);
+        let server = Server::start(move |got: &Got, _| receiver.answer(got)).await;
         let connector = webhook(&server.url, "records: 8", 0);
         (server, connector)
     }

@@ -166,9 +166,14 @@ impl Connector for Scripted {
 
     async fn inspect(&self) -> Result<ListState, Failure> {
         let work = async {
-            let state = self.remote.lock();
+            let mut state = self.remote.lock();
             if state.down {
                 return Ok(Err(Failure::Unavailable { reason: "503".into() }));
+            }
+            // Only where a trace says so.
+            if state.moods.front() == Some(&Mood::Throttles) {
+                state.moods.pop_front();
+                return Ok(Err(Failure::Throttled { after: Some(Duration::from_secs(7)), reason: "429".into() }));
             }
             let empty = state.members.get(&self.list).is_none_or(BTreeMap::is_empty);
             Ok::<_, ()>(Ok(if empty { ListState::Empty } else { ListState::NotEmpty }))

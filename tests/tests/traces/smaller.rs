@@ -9,7 +9,7 @@ use driftless_tests::{Mood, Settings, Setup, key_hash};
 use futures::executor::block_on;
 
 use super::stage::{email, holds, holds_with, members, off, p};
-use super::{JANITOR, only};
+use super::{JANITOR, TO_CRM, only};
 
 #[test]
 fn selections_whose_answer_changes_are_refused() {
@@ -43,6 +43,21 @@ fn what_a_fold_did_not_deliver_is_superseded_not_committed() {
         assert!(a.committed_at.is_some() && a.superseded_by.is_none());
         assert!(b.committed_at.is_none() && b.superseded_by.is_some());
         assert!(a.expires_at.is_some() && b.expires_at.is_some());
+    });
+}
+
+/// Found on the local cloud: the run parked until the next periodic sweep.
+#[test]
+fn a_first_request_that_is_throttled_is_made_again_after_the_wait_that_was_asked_for() {
+    holds(|w| {
+        w.upload(vec![p("a", "a0", 0)], false);
+        w.ingest();
+        w.plan();
+        w.remote.script([Mood::Throttles]);
+        w.deliver();
+        w.pass(8_000);
+        w.work_off(&[TO_CRM, JANITOR]);
+        assert_eq!(members(w), ["a0"]);
     });
 }
 

@@ -92,8 +92,9 @@ pub fn quick(plan: &Plan, budget: &Budget, now: i64, want: u32) -> Option<(Advan
         by,
         slots: i64::from(slots),
     };
-    // The budget may have moved since it was read, but never backwards.
-    let may_fit = budget.slot <= advance.not_after && budget.count <= advance.at_most;
+    // The budget may have moved since it was read, but never backwards. After an idle time longer than the terms reach, no next slot
+    // would do: a range without numbers in it is not asked for.
+    let may_fit = advance.not_before.max(budget.slot) <= advance.not_after && budget.count <= advance.at_most;
     may_fit.then_some((advance, Lease { first: 0, step, slots }))
 }
 

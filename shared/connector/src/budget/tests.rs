@@ -91,6 +91,20 @@ fn after_an_idle_time_there_is_no_burst() {
     assert_eq!(sent, [sender.now, sender.now + 104_000, sender.now + 208_000].map(|at| at - 208_000));
 }
 
+/// A range without numbers in it would be an invalid request to the table, again and again: nothing else would ever be tried.
+#[test]
+fn after_an_idle_time_longer_than_the_terms_reach_they_are_written_anew() {
+    let the_plan = plan(&[(10, 1), (150, 60)]);
+    let mut sender = Sender::new(the_plan.clone());
+    sender.send(3, 1);
+    for seconds in [0, 1, 3, 60] {
+        sender.now += seconds * SECOND;
+        let asked = sender.budget.as_ref().and_then(|budget| quick(&the_plan, budget, sender.now, 1));
+        assert!(asked.is_none_or(|(advance, _)| advance.not_before <= advance.not_after), "{seconds} s later");
+        assert!(sender.lease(1).first >= sender.now);
+    }
+}
+
 #[test]
 fn a_lease_takes_what_is_waited_for_but_not_far_ahead() {
     let mut sender = Sender::new(plan(&[(1_000, 1)]));

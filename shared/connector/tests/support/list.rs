@@ -1,10 +1,9 @@
-//! A list as a stub keeps it, with the faults that stand before it, and what runs both suites on a kind.
+//! What runs both suites on a kind.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
 };
 
 use async_trait::async_trait;
@@ -15,24 +14,11 @@ use driftless_connector::{
 use driftless_model::IdentifierSet;
 
 use super::{
-    Server,
-    faults::Faults,
-    row_of,
+    Server, row_of,
     simulation::{seeds, simulate},
 };
 
-/// The members of a stub's list by name, each with the first name that is kept of it. Clones share them.
-#[derive(Clone, Default)]
-pub struct List {
-    members: Arc<Mutex<BTreeMap<String, String>>>,
-    pub faults: Faults,
-}
-
-impl List {
-    pub fn members(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        self.members.lock().unwrap()
-    }
-}
+pub use driftless_stubs::List;
 
 /// A stub as the suites see it. `values` is false where the destination keeps names only.
 struct Side {

@@ -137,6 +137,7 @@ pub async fn slots_of_a_rate_budget_are_leased_under_its_terms(store: &dyn Delta
         Advance { epoch: 2, ..advance },
         Advance { not_before: 1_601, ..advance },
         Advance { not_after: 1_599, ..advance },
+        Advance { not_before: 1_700, not_after: 1_500, ..advance },
         Advance { at_most: 7, ..advance },
     ] {
         assert_eq!(lease(refused).await, Advanced::Refused(Some(there.clone())));

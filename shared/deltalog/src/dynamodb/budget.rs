@@ -29,11 +29,12 @@ impl DynamoDeltalog {
         self.table.get(&key::rate(destination)).await?.as_ref().map(decode).transpose()
     }
 
-    /// One write unit, and none that another lease can make fail: only the terms, an idle time or a used-up window do.
+    /// One write unit, and none that another lease can make fail: only the terms, an idle time or a used-up window do. Two comparisons
+    /// and no `BETWEEN`, which is an invalid request, and not a condition that fails, where its bounds are the wrong way round.
     pub(super) async fn move_budget(&self, destination: &DestinationId, advance: &Advance) -> Result<Advanced> {
         let change = Change::new(
             "ADD #slot :by, #count :slots",
-            "#epoch = :epoch AND #slot BETWEEN :not_before AND :not_after AND #count <= :at_most",
+            "#epoch = :epoch AND #slot >= :not_before AND #slot <= :not_after AND #count <= :at_most",
             [
                 (":by", n(advance.by)),
                 (":slots", n(advance.slots)),

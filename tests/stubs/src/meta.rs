@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{
+use crate::{
     Does, Got, Server,
     faults::{Bad, Dialect},
     list::List,
@@ -71,7 +71,8 @@ impl Audience {
         Server::start(move |got: &Got, _| audience.answer(got)).await
     }
 
-    fn answer(&self, got: &Got) -> Does {
+    /// What it answers, and does.
+    pub fn answer(&self, got: &Got) -> Does {
         let parameters = parameters(got);
         let bearer = got.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         if bearer.or(parameters.get("access_token").map(String::as_str)) != Some("s3cr3t") {

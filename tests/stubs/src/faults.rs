@@ -7,7 +7,7 @@ use std::{
 
 use driftless_connector::conformance::Fault;
 
-use super::{Does, Got, random::Random};
+use crate::{Does, Got, random::Random};
 
 /// The faults of one stub. Clones share them.
 #[derive(Clone, Default)]

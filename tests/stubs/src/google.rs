@@ -8,8 +8,8 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{
-    Does, Got, Server,
+use crate::{
+    Does, Got, SECRET, Server,
     faults::{Bad, Dialect},
     list::List,
 };
@@ -68,6 +68,19 @@ pub fn dialect() -> Dialect {
     }
 }
 
+/// The issuer of access tokens.
+fn token(got: &Got) -> Does {
+    let form: BTreeMap<String, String> = url::form_urlencoded::parse(&got.body).into_owned().collect();
+    let given = |name: &str| form.get(name).map(String::as_str);
+    if given("grant_type") != Some("refresh_token")
+        || given("refresh_token") != Some(SECRET)
+        || given("client_secret") != Some(SECRET)
+    {
+        return Does::json(400, &json!({ "error": "invalid_grant" }));
+    }
+    Does::json(200, &json!({ "access_token": SECRET, "expires_in": 3_599, "token_type": "Bearer" }))
+}
+
 /// The digests of a member.
 fn names(member: &Value) -> Vec<String> {
     let identifiers = member["userData"]["userIdentifiers"].as_array().into_iter().flatten();
@@ -80,7 +93,14 @@ impl UserList {
         Server::start(move |got: &Got, _| list.answer(got)).await
     }
 
-    fn answer(&self, got: &Got) -> Does {
+    /// What it answers, and does.
+    pub fn answer(&self, got: &Got) -> Does {
+        if got.path() == "/token" {
+            return token(got);
+        }
+        if got.header("authorization") != Some("Bearer s3cr3t") {
+            return error(401, "UNAUTHENTICATED", &json!([]));
+        }
         let lists = "/v1/accountTypes/GOOGLE_ADS/accounts/1234567890/userLists";
         match (got.method.as_str(), got.path()) {
             ("POST", "/v1/audienceMembers:ingest") => {

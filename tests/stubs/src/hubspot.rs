@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Does, Got};
+use crate::{
+    Does, Got,
+    faults::{Dialect, Faults},
+};
 
 /// A contact's properties.
 type Properties = BTreeMap<String, String>;
@@ -67,6 +70,27 @@ const PAGE: usize = 250;
 
 pub type Shared = Arc<Mutex<Account>>;
 
+/// An account with the faults that stand before it.
+#[derive(Clone, Default)]
+pub struct Service {
+    pub account: Shared,
+    pub faults: Faults,
+}
+
+impl Service {
+    /// What it answers, and does.
+    pub fn answer(&self, got: &Got) -> Does {
+        let dialect = Dialect::default();
+        let answer = |bad: &dyn Fn(&str) -> bool| {
+            self.account.lock().unwrap().answer_but(got, &|value| bad(&value.to_lowercase()))
+        };
+        if got.method == "GET" || got.path().ends_with("/read") {
+            return self.faults.on_read(&dialect, got).unwrap_or_else(|| answer(&|_| false));
+        }
+        self.faults.on_change(&dialect, got, |bad| answer(&|value| bad.has(value)))
+    }
+}
+
 impl Account {
     pub fn shared() -> Shared {
         Arc::default()
@@ -85,6 +109,34 @@ impl Account {
         let list = self.lists.values().find(|list| list.name == name);
         let ids = list.into_iter().flat_map(|list| &list.members);
         ids.filter_map(|id| self.contacts.get(id)?.get("email").cloned()).collect()
+    }
+
+    /// The first names of a list's members, by e-mail address.
+    pub fn first_names(&self, name: &str) -> BTreeMap<String, String> {
+        let first_name = |contact: &Properties| contact.get("firstname").cloned().unwrap_or_default();
+        let list = self.lists.values().find(|list| list.name == name);
+        let contacts = list.into_iter().flat_map(|list| &list.members).filter_map(|id| self.contacts.get(id));
+        contacts.filter_map(|contact| Some((contact.get("email")?.clone(), first_name(contact)))).collect()
+    }
+
+    /// Somebody puts a contact into a list, new or not.
+    pub fn put(&mut self, name: &str, email: &str, first_name: &str) {
+        let there = self.contacts.iter().find(|(_, contact)| contact.get("email").is_some_and(|e| e == email));
+        let id = there.map(|(id, _)| id.clone()).unwrap_or_else(|| self.id());
+        let contact = [("email", email), ("firstname", first_name)].map(|(name, value)| (name.into(), value.into()));
+        self.contacts.insert(id.clone(), contact.into());
+        for list in self.lists.values_mut().filter(|list| list.name == name) {
+            list.members.insert(id.clone());
+        }
+    }
+
+    /// Somebody takes a contact out of a list.
+    pub fn take(&mut self, name: &str, email: &str) {
+        let of = |contact: &Properties| contact.get("email").is_some_and(|e| e == email);
+        let ids: Vec<String> = self.contacts.iter().filter(|(_, c)| of(c)).map(|(id, _)| id.clone()).collect();
+        for list in self.lists.values_mut().filter(|list| list.name == name) {
+            list.members.retain(|id| !ids.contains(id));
+        }
     }
 
     fn id(&mut self) -> String {

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{
+use crate::{
     Does, Got, Server,
     faults::{Bad, Dialect},
     list::List,
@@ -61,11 +61,6 @@ pub fn dialect() -> Dialect {
     }
 }
 
-fn parameter(got: &Got, name: &str) -> Option<String> {
-    let (_, query) = got.target.split_once('?')?;
-    url::form_urlencoded::parse(query.as_bytes()).find_map(|(n, v)| (n == name).then(|| v.into_owned()))
-}
-
 fn links(path: &str, next: Option<usize>) -> Value {
     let next = next.map(|at| format!("https://a.klaviyo.com{path}?page%5Bcursor%5D={at}"));
     json!({ "self": format!("https://a.klaviyo.com{path}"), "next": next, "prev": null })
@@ -77,7 +72,8 @@ impl Account {
         Server::start(move |got: &Got, _| account.answer(got)).await
     }
 
-    fn answer(&self, got: &Got) -> Does {
+    /// What it answers, and does.
+    pub fn answer(&self, got: &Got) -> Does {
         if got.header("authorization") != Some("Klaviyo-API-Key s3cr3t") {
             return error(401, "not_authenticated");
         }
@@ -102,7 +98,7 @@ impl Account {
             ("GET", ["api", "lists", "L1", "profiles"]) => read().unwrap_or_else(|| self.members(got)),
             ("GET", ["api", "lists"]) => {
                 let state = self.state.lock().unwrap();
-                let wanted = parameter(got, "filter").unwrap_or_default();
+                let wanted = got.parameter("filter").unwrap_or_default();
                 let named = state.lists.iter().filter(|(_, name)| wanted == format!("equals(name,\"{name}\")"));
                 let data: Vec<Value> = named.map(|(id, name)| list(id, name)).collect();
                 Does::json(200, &json!({ "data": data, "links": links("/api/lists", None) }))
@@ -172,15 +168,15 @@ impl Account {
     fn errors(&self, got: &Got, id: &str) -> Does {
         let state = self.state.lock().unwrap();
         let Some(job) = state.jobs.get(id) else { return error(404, "not_found") };
-        let from: usize = parameter(got, "page[cursor]").map_or(0, |at| at.parse().unwrap());
-        let size: usize = parameter(got, "page[size]").map_or(20, |size| size.parse().unwrap());
+        let from: usize = got.parameter("page[cursor]").map_or(0, |at| at.parse().unwrap());
+        let size: usize = got.parameter("page[size]").map_or(20, |size| size.parse().unwrap());
         let page: Vec<Value> = job.errors.iter().skip(from).take(size).cloned().collect();
         let next = (from + size < job.errors.len()).then_some(from + size);
         Does::json(200, &json!({ "data": page, "links": links(got.path(), next) }))
     }
 
     fn found(&self, got: &Got) -> Does {
-        let filter = parameter(got, "filter").unwrap_or_default();
+        let filter = got.parameter("filter").unwrap_or_default();
         let names = filter.strip_prefix("any(email,").and_then(|rest| rest.strip_suffix(')'));
         let Some(names) = names.and_then(|names| serde_json::from_str::<Vec<String>>(names).ok()) else {
             return error(400, "invalid");
@@ -210,8 +206,8 @@ impl Account {
     fn members(&self, got: &Got) -> Does {
         let state = self.state.lock().unwrap();
         let members = self.list.members();
-        let from: usize = parameter(got, "page[cursor]").map_or(0, |at| at.parse().unwrap());
-        let size: usize = parameter(got, "page[size]").map_or(20, |size| size.parse().unwrap());
+        let from: usize = got.parameter("page[cursor]").map_or(0, |at| at.parse().unwrap());
+        let size: usize = got.parameter("page[size]").map_or(20, |size| size.parse().unwrap());
         let shown = |email: &String| {
             let mut member = profile(state.profiles.get(email).map_or("P", String::as_str), email);
             member["attributes"]["joined_group_at"] = json!("2026-11-27T00:00:00+00:00");

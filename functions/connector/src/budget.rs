@@ -173,7 +173,7 @@ impl SharedBudget {
             if self.item.swap(local.known.as_ref(), &after).await? == Swap::Done {
                 local.known = Some(after);
                 // What is leased and not given out would go out in spite of it.
-                if matches!(said, Heard::Throttled { .. }) {
+                if matches!(said, Heard::Throttled { .. } | Heard::Away { .. }) {
                     local.left = None;
                 }
                 return Ok(());

@@ -10,9 +10,9 @@ use std::{
 };
 
 use driftless_connector::{
-    BuildError, Failure, HttpPolicy, ListState, Open, Stop, Work, build, capabilities_of, drive,
+    BuildError, Failure, HttpPolicy, ListState, Open, Stop, Work, build, capabilities_of, drive, read_page,
 };
-use driftless_model::{Millis, Operation, Outcome};
+use driftless_model::{Clock as _, Millis, Operation, Outcome};
 use serde_json::{Value, json};
 use support::{
     Does, Got, Server, Virtual, connector, deliver, deliver_with, destination, letters, local, removals, row, rows,
@@ -597,4 +597,31 @@ fn capabilities_follow_from_what_is_described() {
     let one = capabilities_of(&destination(&listed("https://api.example.com", "link", "")));
     assert!(one.add.is_none() && one.update.is_none() && one.list);
     assert_eq!(one.remove.map(|l| l.records.get()), Some(1));
+}
+
+/// What an error means for its records is the destination's to describe; the wait beside it is kept whatever that is.
+#[tokio::test]
+async fn a_wait_beside_any_error_of_the_server_is_kept_by_writes_and_by_reads() {
+    for status in [500, 502, 504] {
+        let server = Server::start(move |got: &Got, number| match (got.method.as_str(), number) {
+            (_, 0) => Does::status(status).with("retry-after", "20"),
+            ("GET", _) => Does::json(200, &json!({ "members": [] })),
+            _ => by_position(got, &BTreeSet::new()),
+        })
+        .await;
+        let time = Virtual::default();
+        let driven = deliver_with(&*connector(&batched(&server.url), "news"), Operation::Add, &rows(2), &time).await;
+        assert_eq!((letters(&driven).as_str(), time.now()), ("DD", Millis(20_000)), "{status}");
+    }
+    let server = Server::start(|_, number| match number {
+        0 => Does::status(502).with("retry-after", "20"),
+        _ => Does::json(200, &json!({ "members": [{ "email": "a@example.com" }] })),
+    })
+    .await;
+    let time = Virtual::default();
+    let listed =
+        format!("{}list: {{path: /members, items: /members, identifiers: {{email: /email}}}}\n", single(&server.url));
+    let read =
+        read_page(&*connector(&listed, "news"), &time, &time, None, Millis(600_000), Duration::from_secs(30)).await;
+    assert_eq!((read.page.map(|page| page.members.len()), time.now()), (Ok(1), Millis(20_000)));
 }

@@ -141,15 +141,29 @@ async fn without_repeats_a_lost_answer_leaves_its_records_uncertain() {
 
 #[tokio::test]
 async fn a_pause_that_is_asked_for_is_kept() {
-    let server = Server::start(|_, number| match number {
-        0 => Does::status(503).with("retry-after", "40"),
-        _ => Does::status(200),
-    })
-    .await;
-    let time = Virtual::default();
-    let connector = webhook(&server.url, "", 0);
-    let driven = support::deliver_with(&*connector, Operation::Add, &rows(1), &time).await;
-    assert_eq!((letters(&driven), time.now()), ("D".into(), Millis(40_000)));
+    for (status, more) in [(429, ""), (503, ""), (502, ""), (504, ""), (502, "repeatable: false\nrecords: 1")] {
+        let server = Server::start(move |_, number| match number {
+            0 => Does::status(status).with("retry-after", "40"),
+            _ => Does::status(200),
+        })
+        .await;
+        let time = Virtual::default();
+        let connector = webhook(&server.url, more, 0);
+        let driven = support::deliver_with(&*connector, Operation::Add, &rows(2), &time).await;
+        // What must not be sent again waits no less: the next record would be too early.
+        let wanted = if more.is_empty() { "DD" } else { "UD" };
+        assert_eq!((letters(&driven).as_str(), time.now()), (wanted, Millis(40_000)), "{status} {more}");
+    }
+}
+
+#[tokio::test]
+async fn a_pause_that_is_longer_than_the_claim_says_when_to_come_back() {
+    for status in [500, 502, 503, 504] {
+        let server = Server::start(move |_, _| Does::status(status).with("retry-after", "3600")).await;
+        let driven = deliver(&*webhook(&server.url, "", 0), Operation::Add, &rows(1)).await;
+        let wanted = Stop::Throttled { until: Millis(3_600_000), reason: format!("HTTP {status}") };
+        assert_eq!((driven.requests, driven.stop), (1, Some(wanted)));
+    }
 }
 
 #[tokio::test]

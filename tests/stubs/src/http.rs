@@ -60,6 +60,7 @@ impl Does {
     pub fn status(status: u16) -> Self {
         Self::Answers(status, Vec::new(), Vec::new())
     }
+    #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         if let Self::Answers(_, headers, _) = &mut self {
             headers.push((name, value.into()));
@@ -67,6 +68,7 @@ impl Does {
         self
     }
     /// The same answer, half of it.
+    #[must_use]
     pub fn cut(self) -> Self {
         match self {
             Self::Answers(status, ..) => Self::CutsTheBody(status),
@@ -74,6 +76,7 @@ impl Does {
         }
     }
     /// The same status, and a body without end.
+    #[must_use]
     pub fn endless(self) -> Self {
         match self {
             Self::Answers(status, ..) => Self::GoesOnForEver(status),
@@ -81,6 +84,7 @@ impl Does {
         }
     }
     /// The same body under another content type.
+    #[must_use]
     pub fn typed(self, content_type: &str) -> Self {
         match self {
             Self::Answers(status, mut headers, body) => {
@@ -91,6 +95,7 @@ impl Does {
         }
     }
     /// The same answer, with one result less in every list of it.
+    #[must_use]
     pub fn shortened(self) -> Self {
         fn shorten(value: &mut Value) {
             match value {

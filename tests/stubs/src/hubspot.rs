@@ -122,7 +122,10 @@ impl Account {
     /// Somebody puts a contact into a list, new or not.
     pub fn put(&mut self, name: &str, email: &str, first_name: &str) {
         let there = self.contacts.iter().find(|(_, contact)| contact.get("email").is_some_and(|e| e == email));
-        let id = there.map(|(id, _)| id.clone()).unwrap_or_else(|| self.id());
+        let id = match there.map(|(id, _)| id.clone()) {
+            Some(id) => id,
+            None => self.id(),
+        };
         let contact = [("email", email), ("firstname", first_name)].map(|(name, value)| (name.into(), value.into()));
         self.contacts.insert(id.clone(), contact.into());
         for list in self.lists.values_mut().filter(|list| list.name == name) {

@@ -33,6 +33,7 @@ impl Random {
     }
 
     /// A generator of its own, for a part that must not shift the numbers of the others.
+    #[must_use]
     pub const fn fork(&mut self) -> Self {
         Self(self.next())
     }

@@ -51,6 +51,13 @@ pub enum Heard {
         /// Why; no part of an answer's body.
         reason: String,
     },
+    /// It is away, and says for how long: `Retry-After` beside an error of its own. Whether it applied the request is another matter.
+    Away {
+        /// How long to wait.
+        after: Duration,
+        /// Why; no part of an answer's body.
+        reason: String,
+    },
     /// Its quota headers: so many requests are left until the quota is renewed.
     Quota {
         /// Requests left.
@@ -136,14 +143,15 @@ pub fn heard(plan: &Plan, budget: Option<&Budget>, now: i64, heard: &Heard) -> O
     let mut terms = before.clone();
     match heard {
         Heard::Throttled { after, reason } => {
-            let micros = |wait: Duration| i64::try_from(wait.as_micros()).unwrap_or(i64::MAX).min(LONGEST_WAIT);
             // Without a wait: until what is on its way has been answered.
-            let wait = after.map_or_else(|| plan.span().min(SECOND / 2), micros);
+            let wait = after.map_or_else(|| plan.span().min(SECOND / 2), micros_of);
             terms.hold_until(now + wait, reason);
             terms.slow_down(plan, now, after.is_some(), reason);
         }
+        // It is not too much for it, so the pace stays as it is.
+        Heard::Away { after, reason } => terms.hold_until(now + micros_of(*after), reason),
         Heard::Quota { remaining, reset } => {
-            let reset = i64::try_from(reset.as_micros()).unwrap_or(i64::MAX).min(LONGEST_WAIT);
+            let reset = micros_of(*reset);
             let remaining = i64::try_from(*remaining).unwrap_or(i64::MAX);
             let step = plan.step(1_000);
             // Alone we would leave enough: what is left shrinks no faster than the time.
@@ -164,6 +172,10 @@ pub fn heard(plan: &Plan, budget: Option<&Budget>, now: i64, heard: &Heard) -> O
     after.epoch += 1;
     after.terms = terms.write();
     Some(after)
+}
+
+fn micros_of(wait: Duration) -> i64 {
+    i64::try_from(wait.as_micros()).unwrap_or(i64::MAX).min(LONGEST_WAIT)
 }
 
 #[cfg(test)]

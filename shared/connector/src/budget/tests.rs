@@ -128,6 +128,17 @@ fn a_wait_that_is_asked_for_holds_everybody() {
 }
 
 #[test]
+fn an_outage_with_a_stated_end_holds_everybody_and_slows_nobody() {
+    let the_plan = plan(&[(10, 1)]);
+    let mut sender = Sender::new(the_plan.clone());
+    sender.send(5, 1);
+    sender.hear(&Heard::Away { after: Duration::from_secs(30), reason: "HTTP 502".into() });
+    let at = sender.now + 30 * SECOND;
+    assert_eq!(sender.lease(1).first, at);
+    assert_eq!(Terms::read(&sender.budget.as_ref().unwrap().terms).pace(&the_plan, at), 1_000);
+}
+
+#[test]
 fn a_throttle_slows_the_pace_once_a_burst_and_the_pace_recovers() {
     let the_plan = plan(&[(10, 1)]);
     let mut sender = Sender::new(the_plan.clone());

@@ -1,5 +1,6 @@
 //! One call on its way: what is to be sent, what is in flight, what is known.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
 use driftless_model::{InFlight, Millis, Operation};
@@ -109,6 +110,7 @@ impl<'a> Course<'a> {
             return Err(stop);
         }
         let repeatable = self.connector.capabilities().repeatable;
+        let away = self.turn.away();
         match verdict {
             Answered::Rows(_) | Answered::Partly { .. } | Answered::RowsButUnnamed { .. } if open.is_empty() => {
                 self.failures = 0;
@@ -127,16 +129,26 @@ impl<'a> Course<'a> {
                 self.refused(&segment, open, reason)
             }
             Answered::Fatal { reason } => Err(Stop::Fatal { reason }),
-            Answered::NoAnswer { .. } if !repeatable => self.failed("several requests in a row"),
+            Answered::NoAnswer { reason } if !repeatable => {
+                self.failed("several requests in a row")?;
+                // The next rows wait, too.
+                if let Some(until) = away {
+                    if !self.turn.reaches(until) {
+                        return Err(Stop::Throttled { until, reason });
+                    }
+                    self.turn.sleep_until(until).await;
+                }
+                Ok(())
+            }
             again => {
                 self.failures += 1;
                 if let Answered::Throttled { after, reason } = &again {
                     self.turn.tell(Heard::Throttled { after: *after, reason: reason.clone() }).await;
                 }
-                let until = self.turn.later(wait(self.failures, &again));
-                let asked = matches!(again, Answered::Throttled { .. });
+                let until = self.turn.later(wait(self.failures, &again)).max(away.unwrap_or(Millis(0)));
+                let asked = away.is_some() || matches!(again, Answered::Throttled { .. });
                 if (!asked && self.failures == TRIES) || !self.turn.reaches(until) {
-                    return Err(stop_of(again, until));
+                    return Err(stop_of(again, until, away.is_some()));
                 }
                 self.segments.again(&segment, open);
                 self.turn.sleep_until(until).await;
@@ -182,7 +194,14 @@ impl<'a> Course<'a> {
             self.flights.again(job, self.turn.now(), None);
             return Err(Stop::Fatal { reason });
         }
-        let told = told(answer.is, rows.len());
+        let away = self
+            .turn
+            .away()
+            .map(|until| Duration::from_millis(until.0.saturating_sub(self.turn.now().0).unsigned_abs()));
+        let told = match told(answer.is, rows.len()) {
+            Answered::Pending { after } => Answered::Pending { after: after.max(away) },
+            said => said,
+        };
         self.count(&told);
         let Left { open, aside, verdict } = self.rows.settle(&indexes, told);
         if let Answered::Pending { after } = verdict {
@@ -219,7 +238,7 @@ impl<'a> Course<'a> {
     }
 
     /// A job has not ended, or could not be asked for.
-    fn not_yet(&mut self, job: InFlight, open: &[usize], after: Option<core::time::Duration>) -> Result<(), Stop> {
+    fn not_yet(&mut self, job: InFlight, open: &[usize], after: Option<Duration>) -> Result<(), Stop> {
         let now = self.turn.now();
         if job.lives(now) {
             self.flights.again(job, now, after);
@@ -340,9 +359,11 @@ fn wait(failures: u32, answered: &Answered) -> i64 {
     asked.map_or(doubling.min(LONGEST_WAIT_MS), |ms| ms.clamp(1, LONGEST_ASKED_MS))
 }
 
-fn stop_of(answered: Answered, until: Millis) -> Stop {
+fn stop_of(answered: Answered, until: Millis, away: bool) -> Stop {
     match answered {
         Answered::Throttled { reason, .. } => Stop::Throttled { until, reason },
+        // It said for how long.
+        Answered::NoAnswer { reason } | Answered::Unavailable { reason } if away => Stop::Throttled { until, reason },
         Answered::NoAnswer { reason } => Stop::NoAnswer { reason },
         Answered::Unavailable { reason } | Answered::BatchRejected { reason } | Answered::Fatal { reason } => {
             Stop::Down { reason }

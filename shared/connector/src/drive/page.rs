@@ -60,9 +60,12 @@ async fn try_to_read(connector: &dyn Connector, turn: &Turn<'_>, cursor: Option<
                 return Err(Stop::Fatal { reason: failure.to_string() });
             }
         };
-        let until = turn.later(wait);
+        let away = turn.away();
+        let until = turn.later(wait).max(away.unwrap_or(Millis(0)));
         if failures == TRIES || !turn.reaches(until) {
-            return Err(stop(until, failure.to_string()));
+            let reason = failure.to_string();
+            // It said for how long.
+            return Err(if away.is_some() { Stop::Throttled { until, reason } } else { stop(until, reason) });
         }
         turn.sleep_until(until).await;
     }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use driftless_model::{Clock, Millis};
 
 use super::Stop;
+use super::course::LONGEST_ASKED_MS;
 use crate::budget::Heard;
 use crate::{Gate, NoSlot, Pacer};
 
@@ -20,13 +21,23 @@ pub(super) struct Turn<'a> {
     timeout_ms: i64,
     /// Why a connector was refused a further request.
     stop: Mutex<Option<Stop>>,
+    /// Until when the destination said that it is away.
+    away: Mutex<Option<Millis>>,
     entered: AtomicU32,
 }
 
 impl<'a> Turn<'a> {
     pub(super) fn new(pacer: &'a dyn Pacer, clock: &'a dyn Clock, stop_before: Millis, timeout: Duration) -> Self {
         let timeout_ms = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
-        Self { pacer, clock, stop_before, timeout_ms, stop: Mutex::new(None), entered: AtomicU32::new(0) }
+        Self {
+            pacer,
+            clock,
+            stop_before,
+            timeout_ms,
+            stop: Mutex::new(None),
+            away: Mutex::new(None),
+            entered: AtomicU32::new(0),
+        }
     }
 
     /// Waits for a slot. When it returns, a request may start now.
@@ -83,6 +94,11 @@ impl<'a> Turn<'a> {
         self.pacer.sleep_until(at).await;
     }
 
+    /// Until when the destination said that it is away, since this was asked last.
+    pub(super) fn away(&self) -> Option<Millis> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Why a request inside a batch was refused, if one was.
     pub(super) fn stopped(&self) -> Option<Stop> {
         self.stop.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -99,6 +115,10 @@ impl Gate for Turn<'_> {
     }
 
     async fn heard(&self, heard: Heard) {
+        if let Heard::Away { after, .. } = &heard {
+            let wait = i64::try_from(after.as_millis()).unwrap_or(i64::MAX).clamp(1, LONGEST_ASKED_MS);
+            *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.later(wait));
+        }
         self.tell(heard).await;
     }
 }

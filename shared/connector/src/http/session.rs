@@ -8,7 +8,7 @@ use reqwest::{Response, header::AUTHORIZATION};
 use serde_json::Value;
 
 use super::{Http, Outgoing, Reply, Unread, address::ForbiddenAddress, login::Login, quota, tokens};
-use crate::{Answered, Failure, Gate};
+use crate::{Answered, Failure, Gate, budget::Heard, reason};
 
 /// The requests made on behalf of one batch: each waits for its slot, all are counted.
 pub(crate) struct Session<'a> {
@@ -101,6 +101,10 @@ impl<'a> Session<'a> {
         let reply = Reply { status, headers, body };
         if let Some(quota) = quota::quota(&reply) {
             self.gate.heard(quota).await;
+        }
+        // Said here once, so that no kind has to know: what a status means for the records is the kind's, the wait is everybody's.
+        if let (500.., Some(after)) = (status, reply.retry_after()) {
+            self.gate.heard(Heard::Away { after, reason: reason::http(status, None) }).await;
         }
         Ok(reply)
     }

@@ -36,7 +36,7 @@
 //! its records: it comes again in halves until that record is found. 410 says that the endpoint is not to be called
 //! any more, and every other 3xx and 4xx that nothing will be accepted until a person acts. 429, and 503 with
 //! `Retry-After`, ask for a pause and say that nothing was applied; 502, 504 and the other 5xx leave open whether it was,
-//! and so does 409, by which a receiver says that it is still at work on this very request.
+//! and so does 409, by which a receiver says that it is still at work on this very request. A `Retry-After` beside any 5xx is kept.
 //!
 //! # What holds
 //!

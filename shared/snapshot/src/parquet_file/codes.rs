@@ -28,7 +28,8 @@ pub(super) struct Entries {
 /// What decodes the codes of a column; `None` for one that is nested, which has no codes.
 pub(super) fn levels(column: &Type) -> Option<FieldLevels> {
     let repetition = column.get_basic_info().repetition();
-    if !column.is_primitive() || repetition == Repetition::REPEATED {
+    // No writer makes a dictionary of booleans, whose entries take less than their numbers.
+    if !column.is_primitive() || repetition == Repetition::REPEATED || column.get_physical_type() == Physical::BOOLEAN {
         return None;
     }
     let code = Type::primitive_type_builder(column.name(), Physical::INT32).with_repetition(repetition).build().ok()?;

@@ -247,9 +247,13 @@ impl Pages {
     }
 
     /// The page as the decoder of codes takes it.
-    fn code(&self, kind: PageKind, buf: Bytes) -> Result<(PageKind, Bytes), Cause> {
+    fn code(&mut self, kind: PageKind, buf: Bytes) -> Result<(PageKind, Bytes), Cause> {
         match kind {
             PageKind::Dictionary { values, sorted, .. } => {
+                // No more than the entries take, of which every one has four bytes or more.
+                let with_numbers = self.dictionary_bytes + 4 * u64::from(values);
+                self.held.swap(self.dictionary_bytes, with_numbers)?;
+                self.dictionary_bytes = with_numbers;
                 self.queue.lock().entries = Some(Entries { bytes: buf, count: values });
                 let encoding = Encoding::PLAIN;
                 Ok((PageKind::Dictionary { values, encoding, sorted }, codes::numbers(values)))

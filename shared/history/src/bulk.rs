@@ -253,10 +253,12 @@ impl<'a> BulkFile<'a> {
     /// The records of `wanted` that the file has. Finds them by their hashes, then reads the other columns only of the pages that
     /// hold them.
     pub async fn rows(&self, wanted: &BTreeSet<KeyHash>) -> Result<BTreeMap<KeyHash, BulkRow>> {
-        match self.table.find(wanted).await? {
-            Some(part) => self.collect(part).await,
-            None => Ok(BTreeMap::new()),
+        let mut found = self.table.find(wanted, None);
+        let mut rows = BTreeMap::new();
+        while let Some(batch) = found.next().await? {
+            rows.extend(decode(&batch).map_err(|e| self.table.malformed(e))?);
         }
+        Ok(rows)
     }
 
     /// Keys and identifiers of the rows at these places, which come in order: as [`HashRows::first`](crate::HashRows::first) tells them.
@@ -272,11 +274,7 @@ impl<'a> BulkFile<'a> {
 
     /// Every record. Takes all of it into memory: for small lists and tests.
     pub async fn all(&self) -> Result<BTreeMap<KeyHash, BulkRow>> {
-        self.collect(Part::default()).await
-    }
-
-    async fn collect(&self, part: Part<'_>) -> Result<BTreeMap<KeyHash, BulkRow>> {
-        let mut rows = BulkRows { table: &self.table, scan: self.table.scan(part)? };
+        let mut rows = self.stream()?;
         let mut all = BTreeMap::new();
         while let Some(batch) = rows.next().await? {
             all.extend(batch);

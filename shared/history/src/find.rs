@@ -1,16 +1,19 @@
 //! Finding the rows of a few keys in a file that is sorted by key hash.
 
+use core::iter::Peekable;
 use core::ops::Range;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, btree_set};
 
 use arrow::array::RecordBatch;
 use driftless_model::{IdentifierSet, KeyHash, RecordKey};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
 use crate::columns::{IDENTIFIERS, KEY, KEY_HASH, key_hashes};
-use crate::table::{Part, Table};
+use crate::table::{Fetched, Part, Scan, Table};
 use crate::{Malformation, Result};
 
 /// Which of a sequence of rows to read, as runs.
@@ -38,27 +41,70 @@ impl Selection {
 /// Key hashes decoded at a time.
 const HASHES_AT_ONCE: usize = 8_192;
 
-impl Table<'_> {
-    /// Where the rows of `wanted` are, found by their hashes alone: what is read then is only the pages that hold them. `None`: it
-    /// has none of them.
-    pub(crate) async fn find(&self, wanted: &BTreeSet<KeyHash>) -> Result<Option<Part<'static>>> {
-        let groups = self.groups_of(|low, high| wanted.range(low..=high).next().is_some());
-        if groups.is_empty() {
-            return Ok(None);
+/// Row groups whose key hashes are fetched ahead: a megabyte each.
+const AHEAD: usize = 4;
+
+/// Rows of some keys, being read.
+pub(crate) struct Found<'t, 'a> {
+    table: &'t Table<'a>,
+    columns: Option<&'static [&'static str]>,
+    wanted: Peekable<btree_set::Iter<'t, KeyHash>>,
+    /// Row groups that may hold some, in order, with their key hashes.
+    fetched: BoxStream<'t, Result<(usize, Fetched)>>,
+    /// The rows of the current one.
+    scan: Option<Scan<'t, 'a>>,
+}
+
+impl Found<'_, '_> {
+    /// The next rows; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(scan) = &mut self.scan
+                && let Some(batch) = scan.next().await?
+            {
+                return Ok(Some(batch));
+            }
+            let Some((group, fetched)) = self.fetched.try_next().await? else { return Ok(None) };
+            let groups = || Some(vec![group]);
+            let selection = self.places(groups(), fetched.clone()).await?;
+            let part = Part { columns: self.columns, groups: groups(), selection, ..Part::default() };
+            // Its key hashes are there already.
+            self.scan = match part.selection {
+                Some(_) => Some(self.table.scan(part)?.prepared(fetched)),
+                None => None,
+            };
         }
-        let (columns, groups_too) = (Some(&[KEY_HASH][..]), Some(groups.clone()));
-        let part = Part { columns, groups: groups_too, batch_rows: Some(HASHES_AT_ONCE), ..Part::default() };
-        let mut scan = self.scan(part)?;
+    }
+
+    /// Which rows of a row group are wanted; `None`: none.
+    async fn places(&mut self, groups: Option<Vec<usize>>, fetched: Fetched) -> Result<Option<RowSelection>> {
+        let columns = Some(&[KEY_HASH][..]);
+        let part = Part { columns, groups, batch_rows: Some(HASHES_AT_ONCE), ..Part::default() };
+        let mut scan = self.table.scan(part)?.prepared(fetched);
         let mut selection = Selection::default();
         // Both are in order: one walk along both, not a search for each row of the file.
-        let mut wanted = wanted.iter().peekable();
         while let Some(batch) = scan.next().await? {
-            for key_hash in key_hashes(&batch).map_err(|e| self.malformed(e))? {
-                while wanted.next_if(|w| **w < key_hash).is_some() {}
-                selection.push(wanted.peek() == Some(&&key_hash));
+            for key_hash in key_hashes(&batch).map_err(|e| self.table.malformed(e))? {
+                while self.wanted.next_if(|w| **w < key_hash).is_some() {}
+                selection.push(self.wanted.peek() == Some(&&key_hash));
             }
         }
-        Ok(selection.finish().map(|s| Part { groups: Some(groups), selection: Some(s), ..Part::default() }))
+        Ok(selection.finish())
+    }
+}
+
+impl<'a> Table<'a> {
+    /// The rows of `wanted`, in a stream: found by their hashes alone, of which a few row groups are fetched ahead; of the other columns,
+    /// or of those called `columns`, what is read then is only the pages that hold them.
+    pub(crate) fn find<'t>(
+        &'t self,
+        wanted: &'t BTreeSet<KeyHash>,
+        columns: Option<&'static [&'static str]>,
+    ) -> Found<'t, 'a> {
+        let groups = self.groups_of(|low, high| wanted.range(low..=high).next().is_some());
+        let fetch = move |group| async move { Ok((group, self.fetch(group, &[KEY_HASH]).await?)) };
+        let fetched = stream::iter(groups).map(fetch).buffered(AHEAD).boxed();
+        Found { table: self, columns, wanted: wanted.iter().peekable(), fetched, scan: None }
     }
 
     /// Rows by their places in the file, which come in order: what is read then is only the pages that hold them. `None`: there

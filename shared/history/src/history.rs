@@ -107,19 +107,21 @@ impl<'a> HistoryFile<'a> {
     /// The rows of `wanted` that the file has. Finds them by their hashes, then reads the other columns only of the pages
     /// that hold them.
     pub async fn rows(&self, wanted: &BTreeSet<KeyHash>) -> Result<BTreeMap<KeyHash, AckRow>> {
-        match self.table.find(wanted).await? {
-            Some(part) => self.collect(part).await,
-            None => Ok(BTreeMap::new()),
+        let mut found = self.table.find(wanted, None);
+        let mut rows = BTreeMap::new();
+        while let Some(batch) = found.next().await? {
+            let decoded = decode(&batch, false).map_err(|e| self.table.malformed(e))?;
+            rows.extend(decoded.into_iter().filter_map(|(key, row)| Some((key, row?))));
         }
+        Ok(rows)
     }
 
     /// Keys and identifiers of the rows of `wanted` that the file has, as [`Self::rows`] finds them: the identifiers that were
     /// acknowledged, else those that may be there. Reads less.
     pub async fn names(&self, wanted: &BTreeSet<KeyHash>) -> Result<BTreeMap<KeyHash, (RecordKey, IdentifierSet)>> {
-        let Some(part) = self.table.find(wanted).await? else { return Ok(BTreeMap::new()) };
-        let mut scan = self.table.scan(Part { columns: Some(&NAMES), ..part })?;
+        let mut found = self.table.find(wanted, Some(&NAMES));
         let mut names = BTreeMap::new();
-        while let Some(batch) = scan.next().await? {
+        while let Some(batch) = found.next().await? {
             let rows = decode_names(&batch).map_err(|e| self.table.malformed(e))?;
             names.extend(rows.into_iter().map(|(key_hash, key, identifiers)| (key_hash, (key, identifiers))));
         }
@@ -138,21 +140,17 @@ impl<'a> HistoryFile<'a> {
 
     /// Every row. Takes all of it into memory: for small lists and tests; [`crate::fold`] streams.
     pub async fn all(&self) -> Result<BTreeMap<KeyHash, AckRow>> {
-        self.collect(Part::default()).await
-    }
-
-    /// Every row in key-hash order, a batch at a time.
-    pub fn stream(&self) -> Result<Rows<'_, 'a>> {
-        Ok(Rows { table: &self.table, scan: self.table.scan(Part::default())? })
-    }
-
-    async fn collect(&self, part: Part<'_>) -> Result<BTreeMap<KeyHash, AckRow>> {
-        let mut rows = Rows { table: &self.table, scan: self.table.scan(part)? };
+        let mut rows = self.stream()?;
         let mut all = BTreeMap::new();
         while let Some(batch) = rows.next().await? {
             all.extend(batch.into_iter().map(|row| (row.key_hash, row)));
         }
         Ok(all)
+    }
+
+    /// Every row in key-hash order, a batch at a time.
+    pub fn stream(&self) -> Result<Rows<'_, 'a>> {
+        Ok(Rows { table: &self.table, scan: self.table.scan(Part::default())? })
     }
 }
 

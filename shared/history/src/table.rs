@@ -140,6 +140,7 @@ impl<'a> Table<'a> {
 }
 
 /// Bytes of a file that were fetched before they were asked for.
+#[derive(Clone)]
 pub(crate) struct Fetched {
     ranges: Vec<Range<u64>>,
     bytes: Vec<Bytes>,
@@ -186,15 +187,28 @@ impl Scan<'_, '_> {
                 DecodeResult::Data(batch) => return Ok(Some(batch)),
                 DecodeResult::Finished => return Ok(None),
                 DecodeResult::NeedsData(ranges) => {
-                    let held = |fetched: &Fetched| ranges.iter().map(|r| fetched.find(r)).collect::<Option<Vec<_>>>();
-                    let data = match self.fetched.as_ref().and_then(held) {
-                        Some(data) => data,
-                        None => self.table.source.fetch(&ranges, &self.table.object, self.table.kind).await?,
-                    };
+                    let data = self.table.bytes(self.fetched.as_ref(), &ranges).await?;
                     self.decoder.push_ranges(ranges, data).map_err(|e| self.table.parquet(e))?;
                 }
             }
         }
+    }
+}
+
+impl Table<'_> {
+    /// The bytes of each range: those that are held, and what has to be fetched.
+    async fn bytes(&self, held: Option<&Fetched>, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let held = |range| held.and_then(|fetched| fetched.find(range));
+        let held: Vec<Option<Bytes>> = ranges.iter().map(held).collect();
+        let missing = ranges.iter().zip(&held).filter(|(_, held)| held.is_none()).map(|(range, _)| range.clone());
+        let missing: Vec<Range<u64>> = missing.collect();
+        let mut fetched = Vec::new();
+        if !missing.is_empty() {
+            fetched = self.source.fetch(&missing, &self.object, self.kind).await?;
+        }
+        // One for each that is missing.
+        let mut fetched = fetched.into_iter();
+        Ok(held.into_iter().filter_map(|held| held.or_else(|| fetched.next())).collect())
     }
 }
 

@@ -112,7 +112,10 @@ fn a_large_history_is_read_by_column_and_by_page() {
         let rows = file.rows(&wanted).await.unwrap();
         assert_eq!(rows.keys().copied().collect::<BTreeSet<_>>(), wanted);
         let (read, _) = objects.take();
-        assert!(read <= size, "a row from nearly every page is no reason to read anything twice: {read} of {size} bytes");
+        assert!(
+            read <= size,
+            "a row from nearly every page is no reason to read anything twice: {read} of {size} bytes"
+        );
         assert_eq!(file.row(KeyHash(5)).await.unwrap(), None);
     });
 

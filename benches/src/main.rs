@@ -11,6 +11,7 @@
 //! | `ingest` | the same, until the log items are built: what `ingest` does before it writes |
 //! | `fold` | the next history file out of the history and what was delivered: what `janitor` does |
 
+mod answer;
 mod files;
 mod floor;
 mod lanes;
@@ -27,16 +28,7 @@ use crate::ours::Ours;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match run(&arguments) {
-        Ok(found) => {
-            say(&found);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    answer::answer(run(&arguments))
 }
 
 fn run(arguments: &[String]) -> anyhow::Result<Value> {
@@ -63,14 +55,4 @@ fn run(arguments: &[String]) -> anyhow::Result<Value> {
             other => anyhow::bail!("there is no command {other}"),
         }
     })
-}
-
-#[allow(clippy::print_stdout)] // the answer
-fn say(found: &Value) {
-    println!("{found}");
-}
-
-#[allow(clippy::print_stderr)] // the reason
-fn complain(error: &anyhow::Error) {
-    eprintln!("{error:#}");
 }

@@ -350,3 +350,16 @@ pub fn person(n: usize, choice: u64) -> Option<Person> {
 pub(crate) fn object_key(name: &str) -> String {
     format!("datasets/acme/people/{name}.parquet")
 }
+
+/// So many people who consented, all on one plan.
+pub fn people(n: usize, plan: usize) -> Vec<Person> {
+    (0..n)
+        .map(|id| Person {
+            id: format!("{id}"),
+            email: format!("{id}@x.example"),
+            phone: None,
+            plan: format!("p{plan}"),
+            consent: true,
+        })
+        .collect()
+}

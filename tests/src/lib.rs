@@ -28,7 +28,7 @@ mod swaps;
 mod task;
 mod world;
 
-pub use dataset::{Mapping, People, Person, Replaces, Settings, key_hash, person};
+pub use dataset::{Mapping, People, Person, Replaces, Settings, key_hash, people, person};
 pub use faults::Faults;
 pub use ghosts::Ghosts;
 pub use list::{Mood, Remote};

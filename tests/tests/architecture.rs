@@ -21,7 +21,7 @@ const IMPORTS: [(&str, &[&str]); 22] = [
     ("state", &["model", "objects", "changeset", "config", "deltalog", "history"]),
     ("runtime", &["model", "cost", "objects", "deltalog", "delivery"]),
     ("testkit", &["model", "objects", "deltalog", "delivery"]),
-    ("stubs", &["connector"]),
+    ("stubs", &["connector", "testkit"]),
     ("fn-ingest", &SHARED),
     ("fn-planner", &SHARED),
     ("fn-connector", &SHARED),

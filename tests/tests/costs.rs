@@ -4,19 +4,7 @@
 use driftless_cost::{PriceTable, SWEEP, SWEEP_OF_A_SYNC};
 use driftless_deltalog::head::Account;
 use driftless_model::{SyncId, Usage};
-use driftless_tests::{Person, Setup, World};
-
-fn people(n: usize, plan: usize) -> Vec<Person> {
-    (0..n)
-        .map(|id| Person {
-            id: format!("{id}"),
-            email: format!("{id}@x.example"),
-            phone: None,
-            plan: format!("p{plan}"),
-            consent: true,
-        })
-        .collect()
-}
+use driftless_tests::{Setup, World, people};
 
 fn billed(syncs: usize) -> World {
     let mut w = World::new(Setup { syncs, ..Setup::default() });

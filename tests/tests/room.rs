@@ -2,20 +2,8 @@
 
 use driftless_deltalog::Deltalog;
 use driftless_deltalog::ledger::{Run, RunState};
-use driftless_tests::{Person, Setup, World, history};
+use driftless_tests::{Setup, World, history, people};
 use futures::executor::block_on;
-
-fn people(n: usize, plan: usize) -> Vec<Person> {
-    (0..n)
-        .map(|id| Person {
-            id: format!("{id}"),
-            email: format!("{id}@x.example"),
-            phone: None,
-            plan: format!("p{plan}"),
-            consent: true,
-        })
-        .collect()
-}
 
 /// One tick, and whatever comes of it.
 fn tick(w: &mut World) {

@@ -14,6 +14,8 @@
 //! Each prints one line of JSON: what came of it, seconds, megabytes, and what it read and wrote. `DRIFTLESS_BENCH_MEMORY` is
 //! the function's memory in MB, `DRIFTLESS_BENCH_RECORDS` the records of a request to the destination.
 
+#[path = "../answer.rs"]
+mod answer;
 #[path = "../files.rs"]
 mod files;
 #[path = "../lanes.rs"]
@@ -53,16 +55,7 @@ use crate::table::Kept;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match run(&arguments) {
-        Ok(found) => {
-            say(&found);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    answer::answer(run(&arguments))
 }
 
 fn run(arguments: &[String]) -> anyhow::Result<Value> {
@@ -354,14 +347,4 @@ impl<'a> Bench<'a> {
 #[allow(clippy::cast_precision_loss)] // shown with few digits
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
-}
-
-#[allow(clippy::print_stdout)] // the answer
-fn say(found: &Value) {
-    println!("{found}");
-}
-
-#[allow(clippy::print_stderr)] // the reason
-fn complain(error: &anyhow::Error) {
-    eprintln!("{error:#}");
 }

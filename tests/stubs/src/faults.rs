@@ -7,7 +7,9 @@ use std::{
 
 use driftless_connector::conformance::Fault;
 
-use crate::{Does, Got, random::Random};
+use driftless_testkit::Random;
+
+use crate::{Does, Got};
 
 /// The faults of one stub. Clones share them.
 #[derive(Clone, Default)]

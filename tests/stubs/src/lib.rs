@@ -12,12 +12,12 @@ pub mod hubspot;
 pub mod klaviyo;
 pub mod list;
 pub mod meta;
-pub mod random;
 pub mod receiver;
 pub mod recipes;
 
 use serde_json::Value;
 
+pub use driftless_testkit::Random;
 pub use http::{Does, Got, Server};
 pub use list::List;
 

@@ -12,7 +12,7 @@ pub mod vendor;
 
 pub mod files;
 
-pub use driftless_stubs::{Does, Got, Server, faults, google, hubspot, klaviyo, meta, random};
+pub use driftless_stubs::{Does, Got, Server, faults, google, hubspot, klaviyo, meta};
 
 use std::{sync::Mutex, time::Duration};
 

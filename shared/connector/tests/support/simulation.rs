@@ -23,7 +23,9 @@ use driftless_model::{AckRow, AttrHash, Clock as _, KeyHash, Operation, Outcome,
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{faults::Faults, random::Random};
+use driftless_stubs::Random;
+
+use super::faults::Faults;
 
 /// Snapshots of one simulation.
 const SNAPSHOTS: u32 = 20;
